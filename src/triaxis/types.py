@@ -1,0 +1,219 @@
+"""The words of Triaxis as small typed values that every room shares; nothing here has a dependency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+AXES = ("optimization", "data", "model")
+GROUPS = ("in_domain", "near_ood", "far_ood", "general", "safety")
+PHASES = ("flat", "plateau", "rising", "dip", "recovered", "overfit", "declining")
+UNDECIDED = "undecided"
+MODES = ("default", "direct", "think")
+
+Mode = Literal["default", "direct", "think"]
+Structure = Literal["long_cot", "short_cot", "no_cot"]
+Level = str | int | float | bool
+Scale = Literal["points", "logit"]
+Estimand = Literal["gain", "best", "mean"]
+Decision = Literal["supported", "refuted", "inconclusive", "not testable"]
+
+
+class TriaxisError(Exception):
+    """A user's mistake, told in one line: what is wrong, where, and what to do. The command line exits with 2."""
+
+
+class RunFailed(Exception):
+    """Something failed while running; what was measured is kept. The command line exits with 1."""
+
+
+class Outcome(StrEnum):
+    """What became of one response."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    TRUNCATED = "truncated"  # ran into the token limit
+    UNPARSED = "unparsed"  # ended, but holds no answer
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One item of a task: what the user says, what is right, and how a reference would get there.
+
+    `traces` maps a structure (`long_cot`, `short_cot`, `no_cot`) to the whole reference response, thought included.
+    """
+
+    id: str  # "chain/eval/0/17": task, split, seed, index
+    task: str
+    prompt: str
+    answer: str
+    level: int  # difficulty: the number of steps
+    traces: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A point of a trajectory. Step 0 is the base model."""
+
+    step: int  # optimizer steps
+    tokens: int = 0  # supervised tokens trained on so far
+    epoch: float = 0.0
+    loss: float | None = None  # mean training loss per supervised token since the checkpoint before, nats
+    token_accuracy: float | None = None  # share of supervised tokens that were the most likely one, same window
+
+
+@dataclass(frozen=True)
+class Record:
+    """One sampled response to one item at one checkpoint, with its outcome."""
+
+    run: str
+    step: int
+    task: str
+    group: str
+    mode: str
+    item: str
+    sample: int
+    outcome: Outcome
+    score: float  # 1 is always the desired behaviour
+    response_tokens: int
+    thought: bool  # the response opened a thought
+    text: str
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its 95 % interval, in the unit of what it estimates (scores and gains: fractions of 1)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class NotEstimable:
+    """A quantity that the data or the design cannot give, with the reason. Never 0, never NaN."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dip:
+    """Whether a trajectory fell below its base, where, by how much, and how much of that is responses cut off."""
+
+    probability: float
+    step: int | None  # the most probable checkpoint of the bottom; None where no dip has weight
+    depth: Interval | NotEstimable
+    truncation_share: float | NotEstimable  # part of the dip that is truncation, 0..1
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What one run has come to on one task, or (`task` empty) on the mean of a group's tasks.
+
+    With `run` empty it is a condition: the mean over its seeds, and `seed` is None.
+    """
+
+    run: str
+    seed: int | None
+    base: str
+    source: str
+    condition: Mapping[str, Level]
+    task: str
+    group: str
+    mode: str
+    n_runs: int
+    n_items: int | None
+    steps: tuple[int, ...]
+    scores: tuple[Interval, ...]  # one a step; without n_items low and high equal the value and a warning says so
+    response_tokens: tuple[float | None, ...]
+    truncated: tuple[float | None, ...]  # share of responses, one a step
+    refused: tuple[float | None, ...]
+    accuracy_finished: tuple[float | None, ...]  # accuracy of the responses that ended
+    phase: str
+    phase_probability: float
+    probabilities: Mapping[str, float]
+    dip: Dip | NotEstimable
+    regain_probability: float | NotEstimable
+    net_gain: Interval | NotEstimable
+    tau: float | None  # extra sd of a checkpoint, in score
+    tau_from: str  # "seeds" or "default"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A main effect or interaction of factors on a summary of trajectories, in one group, on one scale.
+
+    The sign is second level minus first, levels in sorted order; an interaction is the difference of such differences.
+    """
+
+    estimand: Estimand
+    step: int | None  # of the checkpoint for `gain`; None for `best` and `mean`
+    group: str
+    factors: tuple[str, ...]  # sorted
+    contrast: str  # "0.003 - 0.0003", in words
+    scale: Scale
+    estimate: Interval | NotEstimable
+    p: float | None = None
+    p_adjusted: float | None = None  # Benjamini-Hochberg over the analysis
+    unit: str = "run"  # what was drawn anew: "run", or "base" for model factors; "run, these bases" where bases are few
+    n_units: int = 0
+    n_runs: int = 0
+    item_pool: str = ""  # "items like these" or "this item pool"
+    method: str = ""
+    note: str = ""  # "ceiling", "scale dependent", ...
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the evidence says of a claim that was written down before it."""
+
+    claim: str  # id
+    statement: str
+    decision: Decision
+    reason: str
+    estimand: str
+    smallest_effect: float | None
+    estimate: Interval | None
+    scale: str
+    source: str
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """One condition at its last checkpoint in one group, as run."""
+
+    condition: Mapping[str, Level]
+    group: str
+    step: int
+    n_runs: int
+    n_items: int | None
+    base_score: float
+    score: float
+    gain: Interval | NotEstimable  # paired over items, then seeds
+    best_gain: Interval | NotEstimable  # at the checkpoint chosen on other items
+    phase: str
+    phase_probability: float
+    response_tokens: float | None
+    truncated: float | None
+    unparsed: float | None
+    refused: float | None
+    accuracy_finished: float | None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that was inferred from one table. `analyze.to_json` gives its documented form."""
+
+    trajectories: tuple[Trajectory, ...]  # one a run and task
+    group_trajectories: tuple[Trajectory, ...]  # one a run and group
+    condition_trajectories: tuple[Trajectory, ...]  # one a condition and group, over seeds
+    summaries: tuple[GroupSummary, ...]
+    effects: tuple[Effect, ...]
+    verdicts: tuple[Verdict, ...]
+    warnings: tuple[str, ...]
+    factors: Mapping[str, tuple[Level, ...]]  # what varied
+    n_records: int
+    seed: int  # of every resampling and simulation in it
