@@ -1,0 +1,249 @@
+"""The rules that a table of results keeps as a whole: unique rows, one metric a task, constant factors, a base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from triaxis.records.columns import ACCURACY, is_factor
+from triaxis.records.typed import codes
+from triaxis.types import TriaxisError
+
+Codes = NDArray[np.int64]
+Places = Callable[[int], str]
+SHOWN = 3  # names in a warning before "and n more"
+
+
+def check(table: pa.Table, where: Places, name: str) -> list[str]:
+    """Raise TriaxisError at the first rule that is broken; give back what is allowed but worth a warning.
+
+    `table` has the declared types; `where(i)` tells the place of row i, and `name` the place of all.
+    """
+    columns = _Columns(table)
+    _scores(table, where)
+    _base_rows(table, columns, where)
+    cell = combined(columns["source"], columns.unit, columns["step"], columns["task"], columns["mode"])
+    _no_duplicates(columns, cell, where)
+    _no_mixture(table, cell, where)
+    for told in ("metric", "higher_is_better"):
+        _constant(columns, combined(columns["task"]), told, where, _one_metric)
+    run = combined(columns["source"], columns["run"])
+    of_runs = ~columns.base
+    for told in ["seed", *filter(is_factor, table.column_names)]:
+        _constant(columns, run, told, where, _changes, rows=of_runs)
+    _constant(columns, combined(run, columns["task"]), "group", where, _two_groups, rows=of_runs)
+    return [
+        *_without_base(table, columns, run, name),
+        *_missing_levels(table, columns, run),
+        *_disagreeing(table, columns),
+    ]
+
+
+class _Columns:
+    """The table's columns as integer codes, each made once; a run is told from a base by `unit`."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self.made: dict[str, Codes] = {}
+        values = table["run"].chunk(0).dictionary.to_pylist()
+        self.base: NDArray[np.bool_] = self["run"] == (values.index("") if "" in values else -2)
+        base_names = self["model.base"] if "model.base" in table.column_names else np.zeros(table.num_rows, np.int64)
+        self.model = base_names + 1
+        self.unit = combined(self["run"], np.where(self.base, self.model, 0))
+
+    def __getitem__(self, name: str) -> Codes:
+        if name not in self.made:
+            self.made[name] = codes(self.table[name])
+        return self.made[name]
+
+
+def combined(*columns: Codes) -> Codes:
+    """One number a row that is equal where all the columns are (codes from -1)."""
+    result = columns[0] + 1
+    size = int(result.max(initial=0)) + 1
+    for column in columns[1:]:
+        width = int(column.max(initial=0)) + 2
+        if size * width >= 2**62:
+            result = np.unique(result, return_inverse=True)[1].astype(np.int64)
+            size = int(result.max(initial=0)) + 1
+        result = result * width + (column + 1)
+        size *= width
+    return result
+
+
+def _first_rows(key: Codes) -> Codes:
+    """For every row, the first row with the same key."""
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return first[inverse].astype(np.int64)
+
+
+def _value(table: pa.Table, name: str, row: int) -> str:
+    value = table[name][row].as_py()
+    return "nothing" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _scores(table: pa.Table, where: Places) -> None:
+    accuracy = pc.equal(table["metric"].cast(pa.string()), ACCURACY)
+    bad = pc.and_(accuracy, pc.or_(pc.less(table["score"], 0), pc.greater(table["score"], 1)))
+    if not pc.any(bad).as_py():
+        return
+    row = int(pc.index(bad, True).as_py())
+    value = table["score"][row].as_py()
+    highest = pc.max(pc.if_else(accuracy, table["score"], None)).as_py()
+    percent = value > 0 and 1.5 < highest <= 100
+    hint = "looks like percent: divide by 100" if percent else "if it is another measure, name it in column 'metric'"
+    raise TriaxisError(f"{where(row)}, score: {value:g} is outside [0, 1] for accuracy; {hint}")
+
+
+def _base_rows(table: pa.Table, columns: _Columns, where: Places) -> None:
+    late = columns.base & (table["step"].to_numpy() > 0)
+    if late.any():
+        row = int(late.argmax())
+        step = table["step"][row].as_py()
+        raise TriaxisError(
+            f"{where(row)}, run: empty at step {step}; only a base row (step 0) has no run: name the run"
+        )
+
+
+def _no_duplicates(columns: _Columns, cell: Codes, where: Places) -> None:
+    key = combined(cell, columns["item"], columns["sample"])
+    ordered = np.sort(key)
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not again.size:
+        return
+    rows = np.flatnonzero(np.isin(key, again))
+    first = int(rows[0])
+    second = int(np.flatnonzero(key == key[first])[1])
+    surplus = f" ({again.size:,} such rows)" if again.size > 1 else ""
+    raise TriaxisError(
+        f"{where(second)}: same source, run, step, task, mode, item and sample as {where(first)}{surplus};"
+        " keep one, or tell them apart by 'sample' or 'source'"
+    )
+
+
+def _no_mixture(table: pa.Table, cell: Codes, where: Places) -> None:
+    summary = np.asarray(pc.is_null(table["item"]).combine_chunks().to_numpy(zero_copy_only=False), bool)
+    if summary.all() or not summary.any():
+        return
+    both = summary & np.isin(cell, np.unique(cell[~summary]))
+    if both.any():
+        row = int(both.argmax())
+        told = ", ".join(f"{name} {_value(table, name, row)}" for name in ("run", "step", "task"))
+        raise TriaxisError(
+            f"{where(row)}, item: empty, but {told} has rows with items; keep the records or the summary"
+        )
+
+
+def _constant(
+    columns: _Columns,
+    key: Codes,
+    name: str,
+    where: Places,
+    told: Callable[[pa.Table, str, int, int, Places], str],
+    rows: NDArray[np.bool_] | None = None,
+) -> None:
+    """Raise `told` where a column takes two values within a key (among `rows`)."""
+    values = columns[name]
+    if values.size and (values == values[0]).all():
+        return
+    place = np.arange(values.size) if rows is None else np.flatnonzero(rows)
+    first = _first_rows(key[place])
+    change = values[place] != values[place][first]
+    if change.any():
+        at = int(change.argmax())
+        raise TriaxisError(told(columns.table, name, int(place[first[at]]), int(place[at]), where))
+
+
+def _one_metric(table: pa.Table, name: str, first: int, second: int, where: Places) -> str:
+    old, new = _value(table, name, first), _value(table, name, second)
+    task = _value(table, "task", second)
+    return f"{where(second)}, {name}: {new} for task {task!r}, which has {old} at {where(first)}; make it two tasks"
+
+
+def _changes(table: pa.Table, name: str, first: int, second: int, where: Places) -> str:
+    old, new, run = (_value(table, *pair) for pair in ((name, first), (name, second), ("run", second)))
+    return f"{where(second)}, {name}: {new} for run {run!r}, but {old} at {where(first)}; make it two runs"
+
+
+def _two_groups(table: pa.Table, name: str, first: int, second: int, where: Places) -> str:
+    old, new = _value(table, name, first), _value(table, name, second)
+    run, task = _value(table, "run", second), _value(table, "task", second)
+    return f"{where(second)}, group: {new} for task {task!r} of run {run!r}, but {old} at {where(first)}; choose one"
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(repr(name) for name in names[:SHOWN]) + more
+
+
+def _without_base(table: pa.Table, columns: _Columns, run: Codes, name: str) -> list[str]:
+    """Runs, and tasks of runs, that have no score at step 0: their gains can't be estimated."""
+    if columns.base.all():
+        return []
+    at_zero = table["step"].to_numpy() == 0
+    runs = ~columns.base
+    warnings = []
+    bare: NDArray[np.bool_] = np.zeros(run.size, bool)
+    for tasks, what in ((np.zeros(run.size, np.int64), "run"), (combined(columns["task"], columns["mode"]), "task")):
+        own, shared = combined(run, tasks), combined(columns["source"], columns.model, tasks)
+        has = np.isin(own, np.unique(own[runs & at_zero])) | np.isin(shared, np.unique(shared[columns.base]))
+        without = np.flatnonzero(runs & ~has & ~bare)
+        if what == "run":
+            bare = runs & ~has
+            if bare.sum() == runs.sum():
+                raise TriaxisError(
+                    f"{name}: no step 0: no run has a base score, so no gain can be told; add rows with step 0"
+                    " (run empty, same model.base: one base for all its runs)"
+                )
+            names = sorted({_value(table, "run", int(i)) for i in without[_representatives(run[without])]})
+            if names:
+                warnings.append(f"{len(names)} runs have no step 0, so no gains: {_names(names)}")
+        elif without.size:
+            pairs = without[_representatives(own[without])]
+            told = sorted({f"{_value(table, 'task', int(i))} of {_value(table, 'run', int(i))}" for i in pairs})
+            warnings.append(f"no base score, so no gain, for {len(told)} (task, run) pairs: {_names(told)}")
+    return warnings
+
+
+def _representatives(key: Codes) -> Codes:
+    return np.unique(key, return_index=True)[1].astype(np.int64)
+
+
+def _missing_levels(table: pa.Table, columns: _Columns, run: Codes) -> list[str]:
+    """Factors that some runs have no level of."""
+    rows = np.flatnonzero(~columns.base)
+    rows = rows[_representatives(run[rows])]
+    warnings = []
+    for name in filter(is_factor, table.column_names):
+        empty = int((columns[name][rows] == -1).sum())
+        if 0 < empty < rows.size:
+            warnings.append(f"{name}: {empty} of {rows.size} runs have no value")
+    return warnings
+
+
+def _disagreeing(table: pa.Table, columns: _Columns) -> list[str]:
+    """Base summaries that differ between sources: both are kept, each serves its own source."""
+    if "model.base" not in table.column_names:
+        return []
+    summary = np.asarray(pc.is_null(table["item"]).combine_chunks().to_numpy(zero_copy_only=False), bool)
+    rows = np.flatnonzero(columns.base & summary)
+    key = combined(columns.model, columns["task"], columns["mode"])[rows]
+    scores = table["score"].to_numpy()[rows]
+    first = _first_rows(key)
+    found: dict[int, list[int]] = {}
+    for other in np.flatnonzero(scores != scores[first]):
+        found.setdefault(int(first[other]), []).append(int(other))
+    warnings = []
+    for i, others in found.items():
+        told = dict.fromkeys(
+            f"{scores[j]:g} in {_value(table, 'source', int(rows[j])) or 'no source'}" for j in (i, *others)
+        )
+        base, task = _value(table, "model.base", int(rows[i])), _value(table, "task", int(rows[i]))
+        warnings.append(
+            f"sources disagree on the base score of {base} on {task}: {'; '.join(told)}; each serves its own"
+        )
+    return warnings

@@ -1,0 +1,143 @@
+"""The one long table: read from files, checked, written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from triaxis.records.checks import check
+from triaxis.records.columns import BY_NAME, in_order, is_factor
+from triaxis.records.files import Origin, check_header, read_file, unused
+from triaxis.records.typed import codes, label, typed, typed_factor
+from triaxis.types import Level, TriaxisError
+
+
+@dataclass(frozen=True)
+class Table:
+    """Results as one long tidy table: a row per record, or per (checkpoint, task) where only a summary is known.
+
+    `arrow` has the columns of `triaxis.records.columns.COLUMNS` in their order and types, then the factors; those that
+    are needed, defaulted, or belong to records and summaries are always there, measurements only where the input has
+    them. `warnings` tells what was dropped, defaulted or is doubtful.
+    """
+
+    arrow: pa.Table
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def n_rows(self) -> int:
+        """Rows, base rows included."""
+        return int(self.arrow.num_rows)
+
+    @cached_property
+    def factors(self) -> dict[str, tuple[Level, ...]]:
+        """What varied: factor columns with more than one level among runs, levels sorted."""
+        run = self.arrow["run"].chunk(0)
+        values = run.dictionary.to_pylist()
+        of_runs = codes(run) != (values.index("") if "" in values else -2)
+        found: dict[str, tuple[Level, ...]] = {}
+        for name in filter(is_factor, self.arrow.column_names):
+            column = self.arrow[name]
+            seen = codes(column)
+            first = np.unique(seen[of_runs & (seen >= 0)])
+            if first.size > 1:
+                rows = [int(np.argmax(seen == code)) for code in first]
+                found[name] = tuple(sorted(column[row].as_py() for row in rows))
+        return found
+
+    def write(self, path: str | Path, *, text: bool = True) -> None:
+        """Write it as `.parquet`, `.csv` or `.tsv`; `text` False leaves the responses out. Reading gives it back."""
+        path = Path(path)
+        arrow = self.arrow if text or "text" not in self.arrow.column_names else self.arrow.drop_columns(["text"])
+        if path.suffix not in (".parquet", ".csv", ".tsv"):
+            raise TriaxisError(f"{path}: a table is written as .parquet, .csv or .tsv; change the name's end")
+        try:
+            if path.suffix == ".parquet":
+                pq.write_table(arrow, path, compression="zstd")
+            else:
+                options = pa_csv.WriteOptions(delimiter="\t" if path.suffix == ".tsv" else ",")
+                pa_csv.write_csv(arrow, path, options)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise TriaxisError(f"{path}: can't be written ({error.strerror or error}); choose another place") from None
+
+
+def read_table(path: str | Path | Sequence[str | Path], *, text: bool = True) -> Table:
+    """The table in a CSV, TSV or Parquet file, in several of them, or in a study's folder.
+
+    `text` False leaves the responses out, which saves memory. Raises TriaxisError, in one line that names file, row and
+    column, for what breaks a rule of the table (docs/table.md lists them); warns of the rest.
+    """
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
+    if not paths:
+        raise TriaxisError("no table given; name a CSV or Parquet file")
+    for folder in filter(Path.is_dir, paths):
+        if len(paths) > 1:
+            raise TriaxisError(f"{folder}: a folder among several tables; give it alone")
+        from triaxis.records.store import Store  # a store reads its parts as tables
+
+        return Store.open(folder, read_only=True).table(text=text)
+    return assembled([read_file(p, text=text) for p in paths])
+
+
+def make_table(data: pa.Table | Mapping[str, Any], name: str = "table") -> Table:
+    """A checked table from an Arrow table, or from columns as lists or arrays; rows are counted from 1 in errors."""
+    try:
+        raw = data if isinstance(data, pa.Table) else pa.table({key: _column(value) for key, value in data.items()})
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise TriaxisError(f"{name}: {str(error).splitlines()[0]}; give columns of one length and one type") from None
+    check_header(raw.column_names, name)
+    return assembled([(raw, Origin(name, raw.num_rows, unused(raw.column_names)))])
+
+
+def _column(values: Any) -> pa.Array:
+    return pa.array(values, from_pandas=True)
+
+
+def assembled(parts: Sequence[tuple[pa.Table, Origin]]) -> Table:
+    """One checked table of raw parts."""
+    tables, warnings = [], []
+    for raw, origin in parts:
+        table, told = typed(raw, origin)
+        tables.append(table)
+        warnings += told
+    arrow = _joined(tables)
+    origins = [origin for _, origin in parts]
+
+    def where(row: int) -> str:
+        for origin in origins:
+            if row < origin.rows:
+                return origin.where(row)
+            row -= origin.rows
+        raise IndexError(row)
+
+    return Table(arrow, (*warnings, *check(arrow, where, ", ".join(o.name for o in origins))))
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """The parts one under another; a column that a part lacks is empty there."""
+    names = in_order({name for table in tables for name in table.column_names})
+    columns = {}
+    for name in names:
+        if is_factor(name):
+            columns[name] = typed_factor([_part(table, name, pa.string()) for table in tables])
+            continue
+        kind = BY_NAME[name].type
+        column = pa.chunked_array([chunk for table in tables for chunk in _part(table, name, kind).chunks], kind)
+        if pa.types.is_dictionary(kind):
+            columns[name] = column if column.num_chunks == 1 else label(column)
+        else:
+            columns[name] = pa.chunked_array([column.combine_chunks()]) if kind != pa.large_string() else column
+    return pa.table(columns)
+
+
+def _part(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+    return table[name] if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows, kind)])
