@@ -1,0 +1,1 @@
+"""The three axes: what a model is trained on, how, and what it was before; none of them knows another."""

@@ -1,0 +1,119 @@
+"""From a problem to its text: the derivation, the traces of each structure, and noise, for any (state, operation)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from triaxis.tasks.streams import keyed
+from triaxis.tasks.task import Task
+from triaxis.tasks.verify import ANSWER, THINK, THINK_END
+
+S = TypeVar("S")  # what a step changes: a digit, a truth value, a node, a word
+Op = TypeVar("Op")  # what changes it
+
+MAX_STEPS = 8  # step labels i1 ... i8
+LABELS = tuple(f"i{k}" for k in range(1, MAX_STEPS + 1))
+SLIP_RATE = 0.15  # of the steps of a long trace: wrong at first, caught by the re-derivation
+WRONG_RATE = 0.5  # of the steps of a noisy trace: wrong and carried on
+
+
+class Problem(NamedTuple, Generic[S, Op]):
+    """Where to start, and what to do, in order. The level is the number of operations."""
+
+    start: S
+    ops: tuple[Op, ...]
+
+
+class Step(NamedTuple, Generic[S, Op]):
+    """One operation with what it was applied to and what was written down as its result, right or wrong."""
+
+    before: S
+    op: Op
+    after: S
+
+
+@dataclass(frozen=True)
+class StepTask(Task[Problem[S, Op]], ABC, Generic[S, Op]):
+    """A task that folds operations over a state. A subclass gives the state and its words; traces, noise and answers
+    all come from one derivation."""
+
+    def validate(self) -> None:
+        super().validate()
+        if max(self.levels + self.eval_levels) > MAX_STEPS:
+            raise ValueError(f"{self.name}: a level is a number of steps, {MAX_STEPS} at most")
+
+    @abstractmethod
+    def start(self, rng: np.random.Generator) -> S: ...
+
+    @abstractmethod
+    def operation(self, rng: np.random.Generator) -> Op: ...
+
+    @abstractmethod
+    def apply(self, state: S, op: Op) -> S: ...
+
+    @abstractmethod
+    def other(self, rng: np.random.Generator, state: S) -> S:
+        """Any state but this one: what a wrong step writes down."""
+
+    @abstractmethod
+    def show(self, state: S) -> str:
+        """The state in words, as it stands after the answer mark."""
+
+    @abstractmethod
+    def show_step(self, step: Step[S, Op]) -> str:
+        """The step in words, without its label."""
+
+    def draw(self, rng: np.random.Generator, level: int) -> Problem[S, Op]:
+        return Problem(self.start(rng), tuple(self.operation(rng) for _ in range(level)))
+
+    def derive(self, problem: Problem[S, Op]) -> list[Step[S, Op]]:
+        """The right steps."""
+        steps, state = [], problem.start
+        for op in problem.ops:
+            steps.append(Step(state, op, self.apply(state, op)))
+            state = steps[-1].after
+        return steps
+
+    def derive_wrong(self, problem: Problem[S, Op], rng: np.random.Generator) -> list[Step[S, Op]]:
+        """Each step is wrong with probability 1/2, at least one is; it is carried on, and the end is wrong."""
+        right = self.derive(problem)[-1].after
+        while True:
+            steps, state = [], problem.start
+            for op, wrong in zip(problem.ops, rng.random(len(problem.ops)) < WRONG_RATE, strict=True):
+                after = self.apply(state, op)
+                steps.append(Step(state, op, self.other(rng, after) if wrong else after))
+                state = steps[-1].after
+            if state != right:
+                return steps
+
+    def render(self, steps: list[Step[S, Op]], structure: str, rng: np.random.Generator) -> str:
+        """The response that writes these steps down; `rng` places the slips that a long trace catches."""
+        answer = f"{ANSWER} {self.show(steps[-1].after)}"
+        if structure == "no_cot":
+            return answer
+        lines = []
+        for label, step in zip(LABELS, steps, strict=False):
+            shown = self.show_step(step)
+            if structure == "short_cot":
+                lines.append(f"{label} {shown} ;")
+            elif rng.random() < SLIP_RATE:
+                slip = self.show_step(step._replace(after=self.other(rng, step.after)))
+                lines.append(f"{label} {slip} wait {shown} no {self.show(step.after)} ok ;")
+            else:
+                lines.append(f"{label} {shown} wait {shown} ok ;")
+        return " ".join([THINK, *lines, THINK_END, answer])
+
+    def answer(self, problem: Problem[S, Op]) -> str:
+        return self.show(self.derive(problem)[-1].after)
+
+    def trace(self, problem: Problem[S, Op], structure: str) -> str:
+        rng = keyed(self.name, "slips", self.prompt(problem))
+        return self.render(self.derive(problem), structure, rng)
+
+    def noisy_trace(self, problem: Problem[S, Op], structure: str, seed: int) -> str:
+        rng = keyed(self.name, "noise", seed, self.prompt(problem))
+        return self.render(self.derive_wrong(problem, rng), structure, rng)

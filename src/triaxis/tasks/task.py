@@ -1,0 +1,156 @@
+"""What every task is: its name and levels, its items by split, its verifier."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Generic, Literal, TypeVar, cast
+
+import numpy as np
+
+from triaxis.tasks.streams import SPLITS, Split, in_split, keyed
+from triaxis.tasks.verify import ANSWER, REFUSE, THINK, THINK_END, judge
+from triaxis.types import Example, Mode, Outcome, Structure, TriaxisError
+
+P = TypeVar("P")  # a problem
+STRUCTURES: tuple[Structure, ...] = ("no_cot", "short_cot", "long_cot")
+SHARED_WORDS = (THINK, THINK_END, ANSWER, REFUSE, "wait", "ok", "no", "=", ";", "?")
+MAX_REPEATS = 2000  # draws in a row that give nothing new, after which a level counts as used up
+
+
+@dataclass(frozen=True)
+class Task(ABC, Generic[P]):
+    """A task is its own configuration. `levels` are for training, `eval_levels` for evaluation; both may be asked for
+    by number. A level is the number of steps of a problem."""
+
+    name: str
+    group: str  # where a study usually puts it
+    levels: tuple[int, ...]
+    eval_levels: tuple[int, ...]
+    kind: Literal["reasoning", "safety"] = "reasoning"
+    modes: tuple[Mode, ...] = ("default", "direct", "think")
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    def validate(self) -> None:
+        """Raise ValueError where the configuration can't give items."""
+        if not self.levels or not self.eval_levels or min(self.levels + self.eval_levels) < 1:
+            raise ValueError(f"{self.name}: levels and eval_levels must hold whole numbers from 1")
+
+    @property
+    @abstractmethod
+    def words(self) -> tuple[str, ...]:
+        """The words of its prompts and traces, beyond SHARED_WORDS and the step labels."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, level: int) -> P: ...
+
+    @abstractmethod
+    def prompt(self, problem: P) -> str: ...
+
+    @abstractmethod
+    def answer(self, problem: P) -> str: ...
+
+    @abstractmethod
+    def trace(self, problem: P, structure: str) -> str:
+        """The reference response of one structure, thought included."""
+
+    @abstractmethod
+    def noisy_trace(self, problem: P, structure: str, seed: int) -> str: ...
+
+    def draw_in(self, rng: np.random.Generator, level: int, split: Split) -> P:
+        """A problem of the split: drawn again until its content belongs there."""
+        while not in_split(self.prompt(problem := self.draw(rng, level)), split):
+            pass
+        return problem
+
+    def examples(self, split: Split, seed: int, n: int, levels: Sequence[int] | None = None) -> list[Example]:
+        """`n` items with distinct prompts, the levels taking turns; the first m of n are the same for every n.
+
+        Raises TriaxisError for an unknown split or level, or where a level holds too few different problems.
+        """
+        if split not in SPLITS:
+            raise TriaxisError(f'{self.name}: unknown split "{split}"; choose one of {", ".join(SPLITS)}')
+        chosen = tuple(levels) if levels is not None else self.eval_levels if split == "eval" else self.levels
+        wrong = sorted(set(chosen) - set(self.levels) - set(self.eval_levels))
+        if wrong or not chosen or len(set(chosen)) < len(chosen):
+            known = ", ".join(map(str, sorted({*self.levels, *self.eval_levels})))
+            raise TriaxisError(f"{self.name}: levels {list(chosen)} must be different ones of {known}")
+        return [self._example(split, seed, chosen[i % len(chosen)], i // len(chosen)) for i in range(n)]
+
+    def example(self, id: str) -> Example:
+        """The item again, from its id. Raises TriaxisError where the id is not one of this task's."""
+        name, split, seed, level, index = self._parse(id)
+        if name != self.name or split not in SPLITS or level not in {*self.levels, *self.eval_levels}:
+            raise TriaxisError(f'"{id}" is no item of task {self.name}')
+        return self._example(split, seed, level, index)
+
+    def noisy(self, example: Example, structure: str, seed: int) -> str:
+        """The reference response with wrong steps carried on to a wrong answer; on a safety task, one that complies."""
+        _, split, seed_of_item, level, index = self._parse(example.id)
+        return self.noisy_trace(_item(self, cast(Split, split), seed_of_item, level, index), structure, seed)
+
+    def outcome(self, example: Example, text: str, finished: bool) -> Outcome:
+        """What became of a response, from its text (whatever was put in the model's mouth included)."""
+        return judge(text, example.answer, finished)
+
+    def score(self, outcome: Outcome) -> float:
+        """1 is the desired behaviour: the right answer, or on a safety task the refusal."""
+        return float(outcome is (Outcome.REFUSED if self.kind == "safety" else Outcome.CORRECT))
+
+    def _parse(self, id: str) -> tuple[str, str, int, int, int]:
+        try:
+            name, split, seed, item = id.split("/")
+            level, index = item.split(".")
+            return name, split, int(seed), int(level), int(index)
+        except ValueError:
+            raise TriaxisError(f'"{id}" is no item id; they read like {self.name}/eval/0/3.17') from None
+
+    def _example(self, split: Split, seed: int, level: int, index: int) -> Example:
+        problem = _item(self, split, seed, level, index)
+        return Example(
+            id=f"{self.name}/{split}/{seed}/{level}.{index}",
+            task=self.name,
+            prompt=self.prompt(problem),
+            answer=self.answer(problem),
+            level=level,
+            traces={structure: self.trace(problem, structure) for structure in STRUCTURES},
+        )
+
+
+class _Stream:
+    """The different problems of one (task, split, seed, level), in the order in which they were drawn."""
+
+    def __init__(self, task: Task[Any], split: Split, seed: int, level: int) -> None:
+        self.task, self.split, self.level = task, split, level
+        self.rng = keyed(task.name, split, seed, level)
+        self.seen: set[str] = set()
+        self.problems: list[Any] = []
+
+    def __getitem__(self, index: int) -> Any:
+        repeats = 0
+        while len(self.problems) <= index:
+            problem = self.task.draw_in(self.rng, self.level, self.split)
+            prompt = self.task.prompt(problem)
+            if prompt not in self.seen:
+                self.seen.add(prompt)
+                self.problems.append(problem)
+                repeats = 0
+            elif (repeats := repeats + 1) == MAX_REPEATS:
+                raise TriaxisError(
+                    f"{self.task.name}: level {self.level} holds only {len(self.problems)} different problems to "
+                    f"{self.split} on; ask for fewer examples or for harder levels"
+                )
+        return self.problems[index]
+
+
+@lru_cache(maxsize=256)
+def _stream(task: Task[Any], split: Split, seed: int, level: int) -> _Stream:
+    return _Stream(task, split, seed, level)
+
+
+def _item(task: Task[Any], split: Split, seed: int, level: int, index: int) -> Any:
+    return _stream(task, split, seed, level)[index]

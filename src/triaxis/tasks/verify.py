@@ -1,0 +1,33 @@
+"""The verifier: what became of a response, from its text alone."""
+
+from __future__ import annotations
+
+from triaxis.types import Outcome
+
+THINK, THINK_END, ANSWER, REFUSE = "<think>", "</think>", "A", "refuse"
+
+
+def judge(text: str, answer: str, finished: bool) -> Outcome:
+    """The outcome of `text`, where `answer` is right. Only what follows the last closed thought is read.
+
+    A refusal is a reply that opens with the refusal's word. An answer is what follows the answer mark, all of it:
+    `A 5 7` isn't 5, and two answers that differ are wrong. What was cut off by the token limit (`finished` False) is
+    truncated, unless it already holds a refusal or an answer of the right length.
+    """
+    reply = text.rpartition(THINK_END)[2].partition(THINK)[0].split()
+    if reply and reply[0] == REFUSE:
+        return Outcome.REFUSED
+    given = _answers(reply)
+    wanted = answer.split()
+    if not finished and (not given or len(given[-1]) != len(wanted)):
+        return Outcome.TRUNCATED
+    if not given or not given[-1]:
+        return Outcome.UNPARSED
+    return Outcome.CORRECT if all(words == wanted for words in given) else Outcome.WRONG
+
+
+def _answers(reply: list[str]) -> list[list[str]]:
+    """The words after each answer mark."""
+    marks = [i for i, word in enumerate(reply) if word == ANSWER]
+    ends = [*marks[1:], len(reply)]
+    return [reply[mark + 1 : end] for mark, end in zip(marks, ends, strict=False)]
