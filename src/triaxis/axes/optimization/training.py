@@ -1,0 +1,116 @@
+"""The training loop: from batches to the checkpoints of a trajectory, resumable at any of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from triaxis.axes.optimization.batches import IGNORED, Batch
+from triaxis.axes.optimization.optimizers import build_optimizers, clip, set_rate
+from triaxis.axes.optimization.recipe import Recipe
+from triaxis.axes.optimization.schedules import rate_factor
+from triaxis.types import Checkpoint, RunFailed
+
+BatchOf = Callable[[int], Sequence[Batch]]  # the micro-batches of an optimizer step, a pure function of the step
+
+
+class Training:
+    """One run of optimization over a module, advanced from checkpoint to checkpoint.
+
+    The loss of a step is the sum over its micro-batches divided by the supervised tokens of them all, so that
+    one batch of 32 equals four of 8, to rounding. All randomness of a step is seeded by (recipe.seed, step).
+    """
+
+    def __init__(self, module: nn.Module, batch_of: BatchOf, recipe: Recipe) -> None:
+        self.module = module.train()
+        self.batch_of = batch_of
+        self.recipe = recipe
+        self.optimizers = build_optimizers(module, recipe)
+        self.step = 0
+        self.tokens = 0
+        self._window = _Window()
+
+    def run_to(self, step: int) -> Checkpoint:
+        """Train until `step` optimizer steps are done and describe that point; `epoch` is left to who knows the data.
+
+        Raises RunFailed where the loss is not finite, with the step and the rows of the batch.
+        """
+        self.module.train()
+        while self.step < step:
+            self._one_step()
+        window, self._window = self._window, _Window()
+        return Checkpoint(self.step, self.tokens, loss=window.loss(), token_accuracy=window.accuracy())
+
+    def _one_step(self) -> None:
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
+        batches = self.batch_of(self.step)
+        supervised = sum(b.supervised for b in batches)
+        total = 0.0
+        for batch in batches:
+            loss, correct = summed_loss(self.module, batch)
+            (loss / supervised).backward()
+            total += loss.item()
+            self._window.correct += correct
+        if not math.isfinite(total):
+            ids = [i for b in batches for i in b.ids]
+            raise RunFailed(
+                f"step {self.step + 1}: the loss is {total}; rows {', '.join(ids[:4])}"
+                f"{f' and {len(ids) - 4} more' if len(ids) > 4 else ''}; lower the learning rate or clip the gradient"
+            )
+        clip(self.module, self.recipe.gradient_clip)
+        set_rate(self.optimizers, self.recipe.learning_rate * rate_factor(self.recipe, self.step))
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.tokens += supervised
+        self._window.loss_sum += total
+        self._window.tokens += supervised
+
+    def state(self) -> dict[str, Any]:
+        """Everything that is needed to go on from here as if nothing had happened; for torch.save."""
+        return {
+            "module": self.module.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "step": self.step,
+            "tokens": self.tokens,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state that `state` gave at a checkpoint."""
+        self.module.load_state_dict(state["module"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step, self.tokens = state["step"], state["tokens"]
+        self._window = _Window()
+
+
+class _Window:
+    """Sums since the last checkpoint."""
+
+    def __init__(self) -> None:
+        self.loss_sum, self.tokens, self.correct = 0.0, 0, 0
+
+    def loss(self) -> float | None:
+        return self.loss_sum / self.tokens if self.tokens else None
+
+    def accuracy(self) -> float | None:
+        return self.correct / self.tokens if self.tokens else None
+
+
+def summed_loss(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
+    """Cross-entropy summed over the supervised tokens (nats, a scalar), and how many of them were predicted first."""
+    where = {} if batch.positions is None else {"position_ids": batch.positions}
+    logits = module(input_ids=batch.input_ids, use_cache=False, **where).logits
+    targets = batch.labels[:, 1:]
+    kept = targets != IGNORED
+    predicted, wanted = logits[:, :-1][kept], targets[kept]
+    loss = cross_entropy(predicted.float(), wanted, reduction="sum")
+    with torch.no_grad():
+        correct = int((predicted.argmax(-1) == wanted).sum())
+    return loss, correct

@@ -1,0 +1,125 @@
+"""A checkpoint's records: every question of an evaluation, answered, judged by its task's verifier."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from triaxis.evaluate.generate import generate
+from triaxis.tasks import get_task, prefill
+from triaxis.types import Example, Record
+
+AUTO_LENGTH = 1.5  # times the longest reference trace of a task: room to be wordier than the reference
+
+
+@dataclass(frozen=True)
+class Question:
+    """One response to be sampled: an item in a mode, as prompt tokens with a limit on the answer's."""
+
+    group: str
+    mode: str
+    example: Example
+    sample: int
+    prompt: tuple[int, ...]
+    prefilled: str
+    max_new_tokens: int
+
+
+def questions(
+    tasks: Mapping[str, Sequence[str]],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    items: int,
+    samples: int,
+    modes: Sequence[str],
+    max_new_tokens: int | str,
+    seed: int,
+) -> list[Question]:
+    """The fixed questions of an evaluation, the same for every checkpoint of every run.
+
+    `tasks` maps a group to its tasks; a mode that a task does not have is left out for it. `max_new_tokens` is a number
+    or "auto": `AUTO_LENGTH` times the longest reference trace among the task's items, every structure counted.
+    """
+    asked = []
+    for group, names in tasks.items():
+        for name in names:
+            task = get_task(name)
+            examples = task.examples("eval", seed, items)
+            limit = longest_trace(examples, tokenizer) if max_new_tokens == "auto" else int(max_new_tokens)
+            for mode in [m for m in modes if m in task.modes]:
+                words = prefill(mode)
+                for example in examples:
+                    prompt = _prompt(tokenizer, example.prompt, words)
+                    asked += [Question(group, mode, example, k, prompt, words, limit) for k in range(samples)]
+    return asked
+
+
+def longest_trace(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> int:
+    """`AUTO_LENGTH` times the longest reference trace, in tokens of this tokenizer."""
+    traces = [trace for e in examples for trace in e.traces.values()]
+    longest = max(len(tokenizer(trace, add_special_tokens=False)["input_ids"]) for trace in traces)
+    return math.ceil(AUTO_LENGTH * longest)
+
+
+def measure(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[Question],
+    *,
+    run: str,
+    step: int,
+    temperature: float,
+    batch_size: int,
+) -> list[Record]:
+    """Answer and judge every question at one checkpoint. A sampled answer's draws belong to (run, step, item, mode, sample)."""
+    seeds = [_stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if temperature > 0 else None
+    responses = generate(
+        model,
+        [q.prompt for q in asked],
+        max_new_tokens=[q.max_new_tokens for q in asked],
+        eos=tokenizer.eos_token_id,
+        pad=tokenizer.pad_token_id,
+        temperature=temperature,
+        seeds=seeds,
+        batch_size=batch_size,
+    )
+    texts = tokenizer.batch_decode([list(r.tokens) for r in responses], skip_special_tokens=False)
+    records = []
+    for question, response, answer in zip(asked, responses, texts, strict=True):
+        text = f"{question.prefilled} {answer}".strip()
+        task = get_task(question.example.task)
+        outcome = task.outcome(question.example, text, response.finished)
+        records.append(
+            Record(
+                run=run,
+                step=step,
+                task=question.example.task,
+                group=question.group,
+                mode=question.mode,
+                item=question.example.id,
+                sample=question.sample,
+                outcome=outcome,
+                score=task.score(outcome),
+                response_tokens=len(response.tokens),
+                thought="<think>" in text,
+                finished=response.finished,
+                text=text,
+            )
+        )
+    return records
+
+
+def _prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, prefilled: str) -> tuple[int, ...]:
+    turns = [{"role": "user", "content": prompt}]
+    ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    if prefilled:
+        ids = ids + tokenizer(prefilled, add_special_tokens=False)["input_ids"]
+    return tuple(ids)
+
+
+def _stream(*key: object) -> int:
+    return int.from_bytes(hashlib.sha256("/".join(map(str, key)).encode()).digest()[:8], "big")

@@ -1,0 +1,54 @@
+"""What every engine offers: submit jobs, watch them, cancel them, collect how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+Work = Callable[[Any], Iterator[Any]]  # a top-level function: an engine may have to import it elsewhere
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job: it started, gave a measurement, was tried again, or settled."""
+
+    job: str
+    kind: Literal["started", "measured", "retried", "done", "failed", "cancelled"]
+    value: Any = None  # of "measured": what the work yielded
+    message: str = ""  # of "retried" and "failed": one line
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a job stands: its state, how often it was tried, and why it failed."""
+
+    state: State
+    tries: int
+    message: str = ""
+
+
+class Engine(Protocol):
+    """A place where jobs run. `execute.local` is one; Ray and Slurm are others. `tests/test_engines.py` is the contract.
+
+    A job is `work(payload)`, an iterator of measurements. The work goes on past a measurement only when the watcher
+    has asked for the next event, so a measurement that was handled is safe before anything after it happens. Work that
+    dies (its process is killed, or it raises) is tried again from the start of the iterator, up to `retries` times;
+    a `TriaxisError` or `RunFailed` would fail again and is not retried.
+    """
+
+    def submit(self, job: str, work: Work, payload: Callable[[], Any]) -> None:
+        """Queue a job under an id of its own. `payload` is called when a try starts: a retry can tell what is done."""
+
+    def watch(self) -> Iterator[Event]:
+        """Events as they come, until every submitted job is settled."""
+
+    def cancel(self, job: str) -> None:
+        """Stop a waiting or running job; a settled one is left as it is."""
+
+    def collect(self, job: str) -> Ending:
+        """How a job stands now. Raises KeyError for an id that was never submitted."""
+
+    def close(self) -> None:
+        """Stop everything and give back what the engine holds."""

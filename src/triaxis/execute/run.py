@@ -1,0 +1,164 @@
+"""One run from its condition to its records: the one place where the three axes meet, rendering and masking included."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from triaxis.axes.data import TrainingExample, training_set
+from triaxis.axes.model import load_base
+from triaxis.axes.optimization import Batch, Recipe, Row, Training, batches_per_epoch, collate, order, pack
+from triaxis.evaluate import Question, measure, questions
+from triaxis.execute.job import Job, Measured
+from triaxis.types import Checkpoint, RunFailed, TriaxisError
+
+STATE = "resume.pt"
+
+
+def follow(job: Job) -> Iterator[Measured]:
+    """Train a run through the steps of its trajectory and measure each that isn't done; a pure function of the job.
+
+    The state to resume from is written before a checkpoint is measured, so whoever consumes this must have a
+    measurement safe before asking for the next. A base is a job whose only step is 0. Raises RunFailed where the loss
+    is not finite, TriaxisError where the settings can't be followed.
+    """
+    torch.set_num_threads(1)  # an engine runs several of these at once; two threads each are slower on the same cores
+    model, tokenizer = load_base(str(job.settings["model.base"]))
+    asked = questions(
+        job.tasks,
+        tokenizer,
+        **{k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")},
+    )
+    if job.steps == (0,):
+        yield _measured(job, Checkpoint(0), model, tokenizer, asked, train=None)
+        return
+    rows = [render(example, tokenizer) for example in training_set(_axis(job, "data"), job.seed)]
+    training = Training(model, batcher(job, rows, tokenizer.pad_token_id), recipe(job))
+    _resume(training, job)
+    for step in (s for s in job.steps if s > 0):
+        began, before = time.perf_counter(), training.step
+        point = training.run_to(step)
+        seconds = time.perf_counter() - began
+        if step in job.done:
+            continue
+        _save(training, job)
+        epoch = step / batches_per_epoch(len(rows), int(job.settings["optimization.batch_size"]))
+        trained = _tokens(job, rows, range(before, step))
+        yield _measured(job, replace(point, epoch=epoch), model, tokenizer, asked, train=(seconds, trained))
+    if job.state is not None:
+        (Path(job.state) / STATE).unlink(missing_ok=True)
+
+
+def recipe(job: Job) -> Recipe:
+    """The optimization settings of a job as a recipe. A clip of 0 means none."""
+    chosen = _axis(job, "optimization")
+    return Recipe(
+        steps=job.steps[-1],
+        learning_rate=float(chosen["learning_rate"]),
+        optimizer=str(chosen["optimizer"]),
+        schedule=str(chosen["schedule"]),
+        warmup_ratio=float(chosen["warmup_ratio"]),
+        weight_decay=float(chosen["weight_decay"]),
+        gradient_clip=float(chosen["gradient_clip"]) or None,
+        seed=job.seed,
+    )
+
+
+def render(example: TrainingExample, tokenizer: PreTrainedTokenizerBase) -> Row:
+    """A training example in tokens through the chat template, loss on the response and its end token alone.
+
+    Raises TriaxisError where the template renders the prompt differently once an answer follows, or loses the
+    response's end: either would train on the wrong tokens in silence.
+    """
+    asked = [{"role": "user", "content": example.prompt}]
+    prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
+    whole = tokenizer.apply_chat_template(
+        [*asked, {"role": "assistant", "content": example.response}], return_dict=False
+    )
+    if whole[: len(prompt)] != prompt:
+        raise TriaxisError(f"training row {example.id}: the chat template changes the prompt once an answer follows it")
+    if tokenizer.eos_token_id not in whole[len(prompt) :]:
+        raise TriaxisError(f"training row {example.id}: the chat template puts no end token after the response")
+    return Row(example.id, tuple(whole), len(prompt))
+
+
+def batcher(job: Job, rows: Sequence[Row], pad: int) -> Callable[[int], list[Batch]]:
+    """The micro-batches of each optimizer step: the run's order, padded, or laid end to end where packing is on."""
+    size = int(job.settings["optimization.batch_size"])
+    micro = int(job.settings["optimization.micro_batch_size"])
+    length = max(len(r.tokens) for r in rows) if job.settings["optimization.packing"] else None
+
+    def of(step: int) -> list[Batch]:
+        members = [rows[i] for i in order(len(rows), size, step, job.seed)]
+        parts = [members[i : i + micro] for i in range(0, len(members), micro)]
+        return [collate(p, pad) if length is None else pack(p, pad, length) for p in parts]
+
+    return of
+
+
+def _axis(job: Job, axis: str) -> dict[str, Any]:
+    return {k.removeprefix(f"{axis}."): v for k, v in job.settings.items() if k.startswith(f"{axis}.")}
+
+
+def _tokens(job: Job, rows: Sequence[Row], steps: range) -> int:
+    """Tokens that went through the model in these steps, padding not counted."""
+    size = int(job.settings["optimization.batch_size"])
+    return sum(len(rows[i].tokens) for step in steps for i in order(len(rows), size, step, job.seed))
+
+
+def _measured(
+    job: Job,
+    point: Checkpoint,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[Question],
+    *,
+    train: tuple[float, int] | None,
+) -> Measured:
+    began = time.perf_counter()
+    records = measure(
+        model,
+        tokenizer,
+        asked,
+        run=job.id if point.step else "",
+        step=point.step,
+        temperature=float(job.evaluation["temperature"]),
+        batch_size=int(job.evaluation["batch_size"]),
+    )
+    costs = {"evaluate": (time.perf_counter() - began, sum(r.response_tokens for r in records))}
+    if train is not None:
+        costs["train"] = train
+    return Measured(point, tuple(records), costs)
+
+
+def _resume(training: Training, job: Job) -> None:
+    """Go on from the saved state where it is of use: every checkpoint before it must have its records."""
+    if job.state is None or not (path := Path(job.state) / STATE).exists():
+        return
+    try:
+        state = torch.load(path, weights_only=True)
+        missing = [s for s in job.steps if 0 < s < state["step"] and s not in job.done]
+        if not missing and state["step"] in job.steps:
+            training.restore(state)
+    except Exception as error:
+        raise RunFailed(f"{path}: not a state to resume from ({type(error).__name__}); delete it to train this run anew") from None
+
+
+def _save(training: Training, job: Job) -> None:
+    if job.state is None:
+        return
+    folder = Path(job.state)
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f"{STATE}.{os.getpid()}"
+    with draft.open("wb") as file:
+        torch.save(training.state(), file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(folder / STATE)
