@@ -80,6 +80,7 @@ class Record:
     score: float  # 1 is always the desired behaviour
     response_tokens: int
     thought: bool  # the response opened a thought
+    finished: bool  # it ended by itself, it was not cut off by the token limit
     text: str
 
 
