@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 CHUNK = 32  # slots by which the cache grows
-RETIRE_AT = 0.85  # rows are dropped from the batch when fewer than this share of them still run: a drop copies the cache
+RETIRE_AT = 0.85  # a drop of finished rows copies the cache, so it waits until fewer than this share still run
 
 
 @dataclass(frozen=True)
@@ -129,14 +129,15 @@ class _Decoder:
         return output.logits[:, -1].float()
 
     def _mask(self, new: int) -> torch.Tensor:
-        """What the next `new` tokens may look at: over the whole buffer for ours, over what is filled for the model's own."""
+        """What the next `new` tokens may look at: the whole buffer for ours, what is filled for the model's own."""
         if not isinstance(self.cache, _BufferedCache):
             return self.visible[:, : self.seen + new]
         slots = _whole_chunks(self.seen + new)
         queries = torch.arange(self.seen, self.seen + new, device=self.visible.device)
         keys = torch.arange(slots, device=queries.device)
         # Padding looks at itself: a line of the mask with nothing in it is not a number in some kernels.
-        return (self.visible[:, None, None, :slots] & (keys[None] <= queries[:, None])) | (keys[None] == queries[:, None])
+        itself, before = keys[None] == queries[:, None], keys[None] <= queries[:, None]
+        return (self.visible[:, None, None, :slots] & before) | itself
 
     def _choose(self, logits: torch.Tensor, made: int) -> torch.Tensor:
         if self.draws is None:
@@ -151,7 +152,7 @@ class _Decoder:
 
 
 def _cache(model: PreTrainedModel) -> Cache:
-    """Our buffers where every layer attends in full through torch's own attention; else the model's own kind of cache."""
+    """Our buffers where every layer attends in full through torch's attention; else the model's own kind of cache."""
     plain = DynamicCache(config=model.config)
     if model.config._attn_implementation != "sdpa" or any(type(layer) is not DynamicLayer for layer in plain.layers):
         return plain
@@ -170,7 +171,7 @@ class _BufferedLayer(DynamicLayer):
     """Keys and values written in place into a buffer that grows by chunks, and attended to whole.
 
     Growing by concatenation copies the cache at every token, and a slice of a buffer is not contiguous, which torch's
-    CPU kernel answers with a copy of its own (3.4 times slower at 420 lines). Slots not yet filled are masked, and zero.
+    CPU kernel answers with a copy of its own (3.4 times slower at 420 lines). Slots not yet filled are zero and masked.
     """
 
     def __init__(self) -> None:

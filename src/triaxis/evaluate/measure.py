@@ -75,7 +75,10 @@ def measure(
     temperature: float,
     batch_size: int,
 ) -> list[Record]:
-    """Answer and judge every question at one checkpoint. A sampled answer's draws belong to (run, step, item, mode, sample)."""
+    """Answer and judge every question at one checkpoint.
+
+    A sampled answer's draws belong to (run, step, item, mode, sample).
+    """
     seeds = [_stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if temperature > 0 else None
     responses = generate(
         model,

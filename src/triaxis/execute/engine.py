@@ -30,7 +30,7 @@ class Ending:
 
 
 class Engine(Protocol):
-    """A place where jobs run. `execute.local` is one; Ray and Slurm are others. `tests/test_engines.py` is the contract.
+    """A place where jobs run. `execute.local` is one. `tests/test_engines.py` is the contract that every engine passes.
 
     A job is `work(payload)`, an iterator of measurements. The work goes on past a measurement only when the watcher
     has asked for the next event, so a measurement that was handled is safe before anything after it happens. Work that

@@ -11,7 +11,7 @@ from triaxis.types import Checkpoint, Level, Record
 
 @dataclass(frozen=True)
 class Job:
-    """One run to follow, or (`steps` only 0) one base to measure. Plain values only: it crosses processes and machines."""
+    """One run to follow, or (`steps` only 0) one base to measure. Plain values: it crosses processes and machines."""
 
     id: str  # a run's id, or a base's name
     settings: Mapping[str, Level]  # every "axis.key"

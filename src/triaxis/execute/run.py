@@ -1,4 +1,4 @@
-"""One run from its condition to its records: the one place where the three axes meet, rendering and masking included."""
+"""One run from its condition to its records: the one place where the axes meet, rendering and masking included."""
 
 from __future__ import annotations
 
@@ -148,7 +148,8 @@ def _resume(training: Training, job: Job) -> None:
         if not missing and state["step"] in job.steps:
             training.restore(state)
     except Exception as error:
-        raise RunFailed(f"{path}: not a state to resume from ({type(error).__name__}); delete it to train this run anew") from None
+        kind = type(error).__name__
+        raise RunFailed(f"{path}: not a state to resume from ({kind}); delete it to train this run anew") from None
 
 
 def _save(training: Training, job: Job) -> None:

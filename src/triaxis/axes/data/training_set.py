@@ -35,8 +35,7 @@ def training_set(settings: Mapping[str, Level], seed: int) -> list[TrainingExamp
     task, replay = get_task(str(settings["task"])), get_task(REPLAY_TASK)
     levels = parse_levels(str(settings["difficulty"]), task.levels, task.name)
     rows = [
-        TrainingExample(e.id, e.prompt, e.traces[structure], False)
-        for e in replay.examples("train", seed, replayed)
+        TrainingExample(e.id, e.prompt, e.traces[structure], False) for e in replay.examples("train", seed, replayed)
     ]
     for example in task.examples("train", seed, total - replayed, levels):
         noisy = _draw(example.id, seed) < float(settings["noise_rate"])
@@ -46,7 +45,7 @@ def training_set(settings: Mapping[str, Level], seed: int) -> list[TrainingExamp
 
 
 def parse_levels(difficulty: str, known: tuple[int, ...], task: str) -> tuple[int, ...]:
-    """"all", "3" or "3-5" as the levels of a task."""
+    """ "all", "3" or "3-5" as the levels of a task."""
     if difficulty == "all":
         return known
     low, _dash, high = difficulty.partition("-")
@@ -56,7 +55,8 @@ def parse_levels(difficulty: str, known: tuple[int, ...], task: str) -> tuple[in
         wanted = ()
     if not wanted or not set(wanted) <= set(known):
         raise TriaxisError(
-            f"data.difficulty: {difficulty!r} is not a level of task {task}; it has {known[0]}-{known[-1]} (write 3, 3-5 or all)"
+            f"data.difficulty: {difficulty!r} is not a level of task {task}, which has {known[0]}-{known[-1]}; "
+            "write 3, 3-5 or all"
         )
     return wanted
 
