@@ -1,0 +1,87 @@
+"""The records of one checkpoint in one Parquet file: written whole or not at all, and checked before it is trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from triaxis.records.columns import BY_NAME
+from triaxis.records.database import FULL, disk_full, read_only
+from triaxis.types import Record, RunFailed
+
+MAGIC = b"PAR1"
+COLUMNS = (  # of a part; the factors, the seed and the measurements of the checkpoint stand in the database
+    "run", "step", "task", "group", "mode", "item", "sample", "outcome", "score", "response_tokens", "thought",
+    "finished", "text",
+)  # fmt: skip
+
+
+def write_part(path: Path, records: Sequence[Record]) -> int:
+    """Write records to a file that is there whole, on the disk, or not at all; gives back its size in bytes.
+
+    Holds no time and no place, so equal records make equal files.
+    """
+    arrays = {name: pa.array([getattr(record, name) for record in records], BY_NAME[name].type) for name in COLUMNS}
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(arrays), sink, compression="zstd")
+    content = sink.getvalue()
+    write_atomically(path, content)
+    return int(content.size)
+
+
+def write_atomically(path: Path, content: bytes | pa.Buffer) -> None:
+    """Write a file beside its place, flush it to the disk, then rename it and flush the folder.
+
+    Raises RunFailed where the disk is full, TriaxisError where the folder may not be written to.
+    """
+    draft = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        if error.errno in FULL:
+            raise disk_full(path) from None
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise read_only(path.parent) from None
+        raise RunFailed(f"{path}: can't be written ({error.strerror}); what is measured is kept: run again") from None
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def damage(path: Path, size: int) -> str | None:
+    """What is wrong with a part that should have `size` bytes; None where it is whole."""
+    try:
+        with path.open("rb") as file:
+            found = file.seek(0, os.SEEK_END)
+            if found != size:
+                return f"has {found:,} of {size:,} bytes"
+            file.seek(-len(MAGIC), os.SEEK_END)
+            return None if file.read() == MAGIC else "has no end"
+    except FileNotFoundError:
+        return "is gone"
+    except OSError as error:
+        return f"can't be read ({error.strerror})"
+
+
+def read_part(path: Path, *, text: bool) -> pa.Table:
+    """The records of a part."""
+    return pq.read_table(path, columns=[name for name in COLUMNS if text or name != "text"], partitioning=None)
