@@ -1,0 +1,219 @@
+"""The answer in words: at most six statements that are true of the data and hedged as the findings are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from triaxis.report import words
+from triaxis.report.digest import (
+    OUT_OF_DOMAIN,
+    EffectRow,
+    best_over_last,
+    clearest_first,
+    conditions,
+    contrast_word,
+    effect_rows,
+    excludes_zero,
+    is_clear,
+    last_summaries,
+    main_mode,
+    n_runs,
+)
+from triaxis.types import UNDECIDED, Analysis, GroupSummary, Interval
+
+SEVERAL = 4  # changes from which on the largest of them is a selected one
+NOTABLE = 0.05  # 5 points: how far the best checkpoint must lie above the last to be mentioned
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of the answer with the word that it is found by."""
+
+    label: str
+    text: str
+
+
+def answer(analysis: Analysis) -> list[Statement]:
+    """Three to six statements: what was varied, the gains, the clearest effect, what it cost, the verdicts."""
+    groups = words.in_order(summary.group for summary in analysis.summaries)
+    outside = [group for group in groups if group in OUT_OF_DOMAIN]
+    target = outside or [group for group in groups if group not in ("in_domain", "safety")]
+    statements = [Statement("Varied", _varied(analysis))]
+    if target:
+        statements.append(Statement("Out of domain" if outside else "Gains", _gains(analysis, target)))
+    if "in_domain" in groups:
+        statements.append(Statement("In domain", _gains(analysis, ["in_domain"], brief=True)))
+    if analysis.effects:
+        statements.append(Statement("Effects", _effects(analysis, target or groups)))
+    if groups:
+        statements.append(Statement("Cost", _cost(analysis, target or groups)))
+    statements.append(Statement("Claims", _claims(analysis)))
+    return statements
+
+
+def _varied(analysis: Analysis) -> str:
+    names = words.short_names(analysis.factors)
+    varied = "; ".join(f"{names[factor]} ({_levels(levels)})" for factor, levels in analysis.factors.items())
+    if analysis.n_records:
+        size = words.count(analysis.n_records, "record")
+    else:
+        size = "published or aggregated scores, no records of single responses"
+    measured = f"{words.count(len(conditions(analysis)), 'condition')}, {words.count(n_runs(analysis), 'run')}, {size}."
+    return f"{varied}: {measured}" if varied else f"Nothing was varied: {measured}"
+
+
+def _levels(levels: Sequence[object]) -> str:
+    shown = [words.level(level) for level in levels]
+    return ", ".join(shown) if len(shown) <= 6 else f"{len(shown)} levels from {shown[0]} to {shown[-1]}"
+
+
+def _gains(analysis: Analysis, groups: Sequence[str], brief: bool = False) -> str:
+    found = last_summaries(analysis, groups)
+    known = [(item, item.gain) for item in found if isinstance(item.gain, Interval)]
+    if not known:
+        return f"No gain is estimable in {_listed(groups)}."
+    text = f"{_extremes(analysis, known, several=len(groups) > 1)} {_signs(known, len(found))}"
+    if brief:
+        return text
+    return " ".join(part for part in (text, _replicates(found), _phases(found), _missed(found)) if part)
+
+
+def _extremes(analysis: Analysis, known: Sequence[tuple[GroupSummary, Interval]], several: bool) -> str:
+    """The highest and the lowest gain with their intervals, called a gain or a loss only where zero is excluded."""
+
+    def told(item: GroupSummary, gain: Interval) -> str:
+        where = f"{words.group_word(item.group)}; " if several else ""
+        return (
+            f"{words.gain(gain, item.n_items)} points ({where}{words.condition_word(item.condition, analysis.factors)})"
+        )
+
+    def named(gain: Interval, end: str) -> str:
+        if not excludes_zero(gain):
+            return f"{end} change"
+        largest = (gain.low > 0) == (end == "highest")
+        return f"{'largest' if largest else 'smallest'} {'gain' if gain.low > 0 else 'loss'}"
+
+    highest = max(known, key=lambda pair: pair[1].value)
+    lowest = min(known, key=lambda pair: pair[1].value)
+    if len(known) == 1:
+        return f"The change at the last checkpoint is {told(*highest)}."
+    first = f"At the last checkpoint the {named(highest[1], 'highest')} is {told(*highest)}"
+    return f"{first}, the {named(lowest[1], 'lowest')} {told(*lowest)}."
+
+
+def _signs(known: Sequence[tuple[GroupSummary, Interval]], n: int) -> str:
+    """How many of the changes are clear of zero, which way, and how many say nothing."""
+    up = sum(gain.low > 0 and words.has_width(gain) for _, gain in known)
+    down = sum(gain.high < 0 and words.has_width(gain) for _, gain in known)
+    bare = sum(not words.has_width(gain) for _, gain in known)
+    if bare == n:
+        return "It has no interval." if n == 1 else "None has an interval."
+    parts = [(up, "above zero"), (down, "below"), (len(known) - up - down - bare, "not clear of it")]
+    parts += [(bare, "without an interval"), (n - len(known), "not estimable")]
+    told = ", ".join(f"{count} {what}" for count, what in parts if count)
+    text = f"By the 95 % intervals, of {words.count(n, 'change')}: {told}."
+    return f"{text} Picked as extremes, they are likely overstated." if len(known) >= SEVERAL else text
+
+
+def _replicates(found: Sequence[GroupSummary]) -> str:
+    single = sum(item.n_runs == 1 for item in found)
+    if not single:
+        return ""
+    who = "Each rests" if single == len(found) else f"{single} of {len(found)} rest"
+    return f"{who} on one run: the interval does not cover another seed."
+
+
+def _phases(found: Sequence[GroupSummary]) -> str:
+    tally = Counter(item.phase for item in found if item.phase)
+    named = sorted((name for name in tally if name != UNDECIDED), key=lambda name: (-tally[name], name))
+    parts = [f"{name} {tally[name]}" for name in (*named, UNDECIDED) if tally[name]]
+    return f"Phases: {', '.join(parts)}." if parts else ""
+
+
+def _missed(found: Sequence[GroupSummary]) -> str:
+    ahead = [value for item in found if (value := best_over_last(item)) is not None]
+    n = sum(value >= NOTABLE for value in ahead)
+    if not n:
+        return ""
+    return f"In {n} of {len(ahead)} the best checkpoint lies 5 points or more above the last, by the estimates."
+
+
+def _effects(analysis: Analysis, groups: Sequence[str]) -> str:
+    rows = [row for row in effect_rows(analysis.effects) if row.group in groups]
+    at_last = [row for row in rows if row.estimand == "gain"]
+    ranked = clearest_first(at_last) or clearest_first(rows)
+    where = "out of domain" if set(groups) <= set(OUT_OF_DOMAIN) else f"in {_listed(groups)}"
+    if not ranked:
+        return f"No effect {where} is estimable." if rows else f"No effect was asked for {where}."
+    clear = sum(row.lead is not None and is_clear(row.lead) for row in ranked)
+    count = f"{clear} of {words.count(len(ranked), 'effect')} {where} on the {_estimand(ranked)}"
+    verb = "is" if clear == 1 else "are"
+    return f"{count} {verb} clear of zero; the clearest is {_effect(ranked[0], analysis)}."
+
+
+def _estimand(rows: Iterable[EffectRow]) -> str:
+    return " or the ".join(dict.fromkeys(words.ESTIMAND_WORDS.get(row.estimand, row.estimand) for row in rows))
+
+
+def _effect(row: EffectRow, analysis: Analysis) -> str:
+    scales = [f"{words.interval(effect.estimate, scale)} {scale}" for scale, effect in row.scales.items()]
+    lead = row.lead
+    adjusted = (
+        f"adjusted p {words.p_value(lead.p_adjusted)}" if lead and lead.p_adjusted is not None else "not adjusted"
+    )
+    details = [adjusted, words.count(lead.n_runs, "run") if lead else "", row.distinct("note")]
+    what = f"{contrast_word(row, analysis.factors)} ({row.contrast}) in {words.group_word(row.group)}"
+    return f"{what}: {', '.join(scales)} ({'; '.join(part for part in details if part)})"
+
+
+def _cost(analysis: Analysis, groups: Sequence[str]) -> str:
+    safety = last_summaries(analysis, ["safety"])
+    known = [(item, item.gain) for item in safety if isinstance(item.gain, Interval)]
+    if known:
+        told = f"Safety: {_decapitalised(_extremes(analysis, known, several=False))} {_signs(known, len(safety))}"
+    else:
+        told = "No safety group was measured." if not safety else "Safety: no change is estimable."
+    return f"{told} {_length(analysis, groups)}"
+
+
+def _decapitalised(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _length(analysis: Analysis, groups: Sequence[str]) -> str:
+    mode = main_mode(analysis.condition_trajectories)
+    held = [t for t in analysis.condition_trajectories if t.group in groups and t.mode == mode and t.steps]
+    ends = [t.response_tokens[-1] for t in held if t.response_tokens and t.response_tokens[-1] is not None]
+    starts = [
+        t.response_tokens[0] for t in held if t.steps[0] == 0 and t.response_tokens and t.response_tokens[0] is not None
+    ]
+    cut = [t.truncated[-1] for t in held if t.truncated and t.truncated[-1] is not None]
+    if not ends:
+        return "Response length was not recorded."
+    where = "out of domain" if set(groups) <= set(OUT_OF_DOMAIN) else f"in {_listed(groups)}"
+    before = f" (base: {_span(starts)})" if starts else ""
+    text = f"Responses {where} are {_span(ends)} tokens long at the last checkpoint{before}"
+    return f"{text}, and up to {words.percent(max(cut))} % of a condition's are cut off." if cut else f"{text}."
+
+
+def _span(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    low, high = words.tokens(min(known)), words.tokens(max(known))
+    return low if low == high else f"{low} to {high}"
+
+
+def _claims(analysis: Analysis) -> str:
+    if not analysis.verdicts:
+        return "No claim was put to the test."
+    parts = []
+    for decision in ("supported", "refuted", "inconclusive", "not testable"):
+        ids = [verdict.claim for verdict in analysis.verdicts if verdict.decision == decision]
+        if ids:
+            parts.append(f"{len(ids)} {decision} ({', '.join(ids)})")
+    return f"Of {words.count(len(analysis.verdicts), 'claim')}: {', '.join(parts)}."
+
+
+def _listed(groups: Sequence[str]) -> str:
+    return ", ".join(map(words.group_word, groups))

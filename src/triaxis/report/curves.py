@@ -1,0 +1,163 @@
+"""How trajectories are drawn, whatever draws them: the look of a line, the log step axis, room for labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from triaxis.report import words
+from triaxis.types import Analysis, Level, Trajectory
+
+# Okabe and Ito's palette without its yellow, which is too light on white; safe for the common colour blindnesses.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
+RAMP = (
+    "#00204D",
+    "#2C3E6E",
+    "#575D6D",
+    "#7D7C78",
+    "#A59C74",
+    "#C9AE3C",
+    "#E0B400",
+)  # cividis, without its lightest end
+DASHES = ("solid", "dash", "dot", "dashdot")
+MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "cross")
+MAX_BANDS = 12  # series in a figure; above it the intervals are left to the hover text and the tables
+MAX_PHASES = 8  # series in a panel whose phase is written at its end
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Style:
+    """The look of one condition's line."""
+
+    color: str
+    dash: str = "solid"
+    marker: str = "circle"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The conditions in a set of trajectories: the name and the look of each, and how to read the looks."""
+
+    names: Mapping[Key, str]
+    styles: Mapping[Key, Style]
+    legend: str
+
+
+def identity(trajectory: Trajectory) -> Key:
+    """What makes two trajectories the same condition: its levels, its base and its source."""
+    levels = tuple(sorted((name, repr(value)) for name, value in trajectory.condition.items()))
+    return levels, trajectory.base, trajectory.source
+
+
+def cast(trajectories: Iterable[Trajectory], analysis: Analysis) -> Cast:
+    """Name and dress every condition, in the order in which they come."""
+    first: dict[Key, Trajectory] = {}
+    for trajectory in trajectories:
+        first.setdefault(identity(trajectory), trajectory)
+    names = {key: words.condition_word(one.condition, analysis.factors) for key, one in first.items()}
+    for field in ("base", "source"):  # only where the levels alone don't tell two conditions apart
+        if len(set(names.values())) < len(names):
+            names = {key: _joined(names[key], getattr(one, field)) for key, one in first.items()}
+    styles, legend = _styles(first, analysis)
+    return Cast(names, styles, legend)
+
+
+def _joined(name: str, more: str) -> str:
+    return f"{name}, {more}" if more and more not in name else name
+
+
+def _styles(first: Mapping[Key, Trajectory], analysis: Analysis) -> tuple[dict[Key, Style], str]:
+    """By factor where two to three factors with few levels say it all; else a colour each; else a ramp."""
+    by_factor = _by_factor(first, analysis)
+    if by_factor:
+        return by_factor
+    if len(first) <= len(PALETTE):
+        return {key: Style(PALETTE[index]) for index, key in enumerate(first)}, "Colour: condition."
+    return _by_ramp(first, analysis)
+
+
+def _by_factor(first: Mapping[Key, Trajectory], analysis: Analysis) -> tuple[dict[Key, Style], str] | None:
+    room = (len(PALETTE), len(DASHES), len(MARKERS))
+    factors = sorted((name for name, levels in analysis.factors.items() if len(levels) > 1),
+                     key=lambda name: -len(analysis.factors[name]))  # fmt: skip
+    if not factors or any(len(analysis.factors[name]) > most for name, most in zip(factors, room, strict=False)):
+        return None
+    styles: dict[Key, Style] = {}
+    for key, one in first.items():
+        at = [_index(analysis.factors[name], one.condition.get(name)) for name in factors[:3]] + [0, 0]
+        if None in at:
+            return None
+        color, dash, marker = (index or 0 for index in at[:3])
+        styles[key] = Style(PALETTE[color], DASHES[dash], MARKERS[marker])
+    if len(set(styles.values())) < len(styles):
+        return None
+    names = words.short_names(analysis.factors)
+    told = [f"{look}: {names[factor]}" for look, factor in zip(("Colour", "Dash", "Marker"), factors, strict=False)]
+    return styles, ". ".join(told) + "."
+
+
+def _index(levels: Sequence[Level], level: Level | None) -> int | None:
+    return levels.index(level) if level in levels else None
+
+
+def _by_ramp(first: Mapping[Key, Trajectory], analysis: Analysis) -> tuple[dict[Key, Style], str]:
+    """Too many conditions for a colour each: a ramp over the numeric factor with the most levels, dark is low."""
+    numeric = {
+        name: sorted(level for level in levels if isinstance(level, int | float))
+        for name, levels in analysis.factors.items()
+        if len(levels) > 1 and all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
+    }
+    if not numeric:
+        return dict.fromkeys(first, Style(PALETTE[0])), "Too many conditions for a colour each: see the hover text."
+    factor = max(numeric, key=lambda name: len(numeric[name]))
+    levels = numeric[factor]
+    styles = {}
+    for key, one in first.items():
+        at = _index(levels, one.condition.get(factor)) or 0
+        styles[key] = Style(RAMP[round(at / max(len(levels) - 1, 1) * (len(RAMP) - 1))])
+    return styles, f"Colour: {words.short_names(analysis.factors)[factor]}, from low (dark blue) to high (yellow)."
+
+
+@dataclass(frozen=True)
+class StepAxis:
+    """Optimizer steps on a log2 axis, with step 0 set apart on the left."""
+
+    zero: float
+    last: float
+    ticks: tuple[tuple[float, str], ...]
+
+    def position(self, step: int) -> float:
+        """Where a step lies on the axis."""
+        return math.log2(step) if step > 0 else self.zero
+
+
+def step_axis(steps: Iterable[int], most: int = 7) -> StepAxis:
+    """An axis over these steps with at most about `most` ticks; the first, the last and step 0 always have one."""
+    positive = sorted({step for step in steps if step > 0}) or [1]
+    low, high = math.log2(positive[0]), math.log2(positive[-1])
+    zero = low - max(0.9, 0.14 * (high - low))
+    kept = [positive[-1]]
+    for step in reversed(positive[:-1]):
+        if math.log2(kept[-1]) - math.log2(step) >= (high - zero) / most and math.log2(step) - low >= 0:
+            kept.append(step)
+    ticks = ((zero, "0"), *((math.log2(step), f"{step:,}") for step in reversed(kept)))
+    return StepAxis(zero, high, ticks)
+
+
+def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move labels apart to at least `gap` where there is room, staying near `values` and within [low, high]."""
+    order = sorted(range(len(values)), key=lambda index: values[index])
+    gap = min(gap, (high - low) / max(len(values) - 1, 1))
+    placed = list(values)
+    floor = low
+    for index in order:
+        placed[index] = max(values[index], floor)
+        floor = placed[index] + gap
+    ceiling = high
+    for index in reversed(order):
+        placed[index] = min(placed[index], ceiling)
+        ceiling = placed[index] - gap
+    return placed

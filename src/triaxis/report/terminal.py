@@ -1,0 +1,304 @@
+"""The summary in the terminal: what was varied, gains, effects, verdicts and everything that could not be said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from triaxis.report import words
+from triaxis.report.answer import answer
+from triaxis.report.digest import (
+    EffectRow,
+    clearest_first,
+    conditions,
+    contrast_word,
+    effect_rows,
+    is_clear,
+    missing,
+    n_runs,
+)
+from triaxis.types import Analysis, Effect, GroupSummary, Interval
+
+WIDTH = 100  # columns, where the output is no terminal
+MAX_CONDITIONS = 12  # rows a group
+MAX_EFFECTS = 10
+MAX_LINES = 8  # warnings, reasons
+LEGEND = (
+    "Scores in %, gains in points with 95 % intervals; best: gain at the checkpoint chosen on other items; "
+    f"tokens: mean response length; cut: % truncated; {words.NOT_RECORDED}: not recorded."
+)
+FACTOR_ROOM = 30  # columns for a column a factor; wider conditions are written in one column
+
+
+def print_analysis(
+    analysis: Analysis,
+    console: Console,
+    *,
+    title: str,
+    path: Path | None = None,
+    what: Mapping[str, object] | None = None,
+) -> None:
+    """Print the summary of an analysis to `console`.
+
+    `path` is the report, named at the end. `what` holds more facts of the study, name -> value, printed as they are
+    below what was varied. Output that is no terminal is laid out for 100 columns, without colour.
+    """
+    if console.is_terminal:
+        _print_all(analysis, console, title, path, what or {})
+        return
+    width = console.width
+    console.width = WIDTH
+    try:
+        with console.capture() as capture:
+            _print_all(analysis, console, title, path, what or {})
+    finally:
+        console.width = width
+    plain = "\n".join(line.rstrip() for line in capture.get().splitlines())
+    console.print(Text(plain), soft_wrap=True)
+
+
+def _print_all(analysis: Analysis, console: Console, title: str, path: Path | None, what: Mapping[str, object]) -> None:
+    _print(console, Text(title, style="bold"))
+    _print(console, Text("=" * min(len(title), console.width)))
+    for block in _blocks(analysis, what, has_report=path is not None):
+        _print(console, block)
+    if path is not None:
+        _print(console, Text(""))
+        console.print(Text(f"Report: {path}"), soft_wrap=True)
+
+
+def _print(console: Console, block: RenderableType) -> None:
+    console.print(block, markup=False, highlight=False)
+
+
+def _blocks(analysis: Analysis, what: Mapping[str, object], has_report: bool) -> Iterator[RenderableType]:
+    rest = "more in the report" if has_report else "more; write a report to see them"
+    yield from _varied(analysis, what)
+    yield _heading("In words")
+    yield _items(f"{statement.label}: {statement.text}" for statement in answer(analysis))
+    yield from _gains(analysis, rest)
+    yield from _effects(analysis, rest)
+    yield from _verdicts(analysis)
+    yield from _listing("Warnings", _counted(analysis.warnings), rest)
+    reasons = [f"{item.n:,} × {item.reason} ({_kinds(item.kinds)})" for item in missing(analysis)]
+    total = sum(item.n for item in missing(analysis))
+    yield from _listing(f"Not estimable: {words.count(total, 'quantity', 'quantities')}", reasons, rest)
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", style="bold")
+
+
+def _items(lines: Iterable[str]) -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=1)
+    grid.add_column(overflow="fold")
+    for line in lines:
+        grid.add_row(Text("-"), Text(line))
+    return grid
+
+
+def _listing(title: str, lines: Sequence[str], rest: str) -> Iterator[RenderableType]:
+    if not lines:
+        return
+    yield _heading(title)
+    shown = list(lines[:MAX_LINES])
+    if len(lines) > MAX_LINES:
+        shown.append(f"... and {len(lines) - MAX_LINES} {rest}")
+    yield _items(shown)
+
+
+def _counted(lines: Sequence[str]) -> list[str]:
+    """Each distinct line once, with how often it came where that is more than once."""
+    return [line if (n := lines.count(line)) == 1 else f"{line} ({n} times)" for line in dict.fromkeys(lines)]
+
+
+def _kinds(kinds: Mapping[str, Sequence[str]]) -> str:
+    return ", ".join(f"{kind}: {len(where):,}" if len(kinds) > 1 else kind for kind, where in kinds.items())
+
+
+def _varied(analysis: Analysis, what: Mapping[str, object]) -> Iterator[RenderableType]:
+    facts = [(factor, ", ".join(map(words.level, levels))) for factor, levels in analysis.factors.items()]
+    if not facts:
+        facts = [("varied", "nothing: one condition")]
+    facts.append(("measured", f"{words.count(len(conditions(analysis)), 'condition')}, "
+                  f"{words.count(n_runs(analysis), 'run')}, {words.count(analysis.n_records, 'record')}"))  # fmt: skip
+    facts += [(str(name), words.level(value)) for name, value in what.items()]
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts:
+        grid.add_row(Text(name), Text(value))
+    yield grid
+
+
+# -- gains ------------------------------------------------------------------------------------------------------------
+
+
+def _gains(analysis: Analysis, rest: str) -> Iterator[RenderableType]:
+    groups = words.in_order(summary.group for summary in analysis.summaries)
+    for group in groups:
+        found = [summary for summary in analysis.summaries if summary.group == group]
+        yield _heading(f"{words.group_word(group)}: {_common(found)}")
+        yield _gain_table(found, analysis, rest)
+    if groups:
+        yield Text(LEGEND, style="dim")
+
+
+def _common(found: Sequence[GroupSummary]) -> str:
+    """What the conditions of a group share: step, runs, items; as a range where they don't."""
+    steps = _range([item.step for item in found])
+    runs = _range([item.n_runs for item in found])
+    items = [item.n_items for item in found if item.n_items is not None]
+    told = f"{_range(items)} items" if items else "number of items unknown"
+    return f"step {steps}, {runs} run{'' if runs == '1' else 's'} a condition, {told}"
+
+
+def _range(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,}-{high:,}"
+
+
+def _gain_table(found: Sequence[GroupSummary], analysis: Analysis, rest: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False)
+    names = _factor_columns(analysis)
+    for header in names.values() or ["condition"]:
+        table.add_column(header, overflow="fold")
+    for header in ("base", "score", "gain [95 %]", "best"):
+        table.add_column(header, justify="right", overflow="fold")
+    table.add_column("phase", overflow="fold")
+    for header in ("tokens", "cut", "refused"):
+        table.add_column(header, justify="right", overflow="fold")
+    kept, left_out = _shortened(found)
+    for index, summary in enumerate(kept):
+        if left_out and index == MAX_CONDITIONS // 2:
+            table.add_row(Text(f"... and {left_out} {rest}"))
+        table.add_row(*map(Text, _gain_cells(summary, names, analysis)))
+    return table
+
+
+def _factor_columns(analysis: Analysis) -> dict[str, str]:
+    """A column a factor where they fit, with the header broken at underscores; else none (one column for all)."""
+    names = words.short_names(analysis.factors)
+    headers = {factor: name.replace("_", " ").replace(" ", "\n") for factor, name in names.items()}
+    widths = [
+        max(map(len, (*headers[factor].split("\n"), *map(words.level, levels)))) + 1
+        for factor, levels in analysis.factors.items()
+    ]
+    return headers if sum(widths) <= FACTOR_ROOM else {}
+
+
+def _gain_cells(summary: GroupSummary, names: Mapping[str, str], analysis: Analysis) -> list[str]:
+    if names:
+        cells = [words.level(summary.condition.get(factor)) for factor in names]
+    else:
+        cells = [words.condition_word(summary.condition, analysis.factors)]
+    return [
+        *cells,
+        words.percent(summary.base_score),
+        words.percent(summary.score),
+        words.gain(summary.gain, summary.n_items),
+        words.interval(summary.best_gain, bounds=False),
+        words.phase(summary.phase, summary.phase_probability),
+        words.tokens(summary.response_tokens),
+        words.percent(summary.truncated),
+        words.percent(summary.refused),
+    ]
+
+
+def _shortened(found: Sequence[GroupSummary]) -> tuple[list[GroupSummary], int]:
+    """All conditions as they come where they are few; else those that gained most and least, and how many were left."""
+    if len(found) <= MAX_CONDITIONS:
+        return list(found), 0
+    ranked = sorted(found, key=lambda item: -item.gain.value if isinstance(item.gain, Interval) else float("inf"))
+    half = MAX_CONDITIONS // 2
+    return [*ranked[:half], *ranked[-half:]], len(found) - MAX_CONDITIONS
+
+
+# -- effects and verdicts ---------------------------------------------------------------------------------------------
+
+
+def _effects(analysis: Analysis, rest: str) -> Iterator[RenderableType]:
+    rows = effect_rows(analysis.effects)
+    ranked = clearest_first(rows)
+    if not rows:
+        yield _heading("Effects: none, no factor has two levels to compare")
+        return
+    if not ranked:
+        yield _heading(f"Effects: none of {len(rows)} is estimable (the reasons are below)")
+        return
+    shown = _one_estimand_each(ranked)[:MAX_EFFECTS]
+    clear = sum(row.lead is not None and is_clear(row.lead) for row in ranked)
+    yield _heading(f"Largest effects, clearest first ({len(ranked)} estimable, {clear} clear of zero)")
+    shared = [part for part in _basis(shown[0]) if all(part in _basis(row) for row in shown)]
+    if shared:
+        yield Text(f"All: {'; '.join(shared)}.", style="dim")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
+    for header in ("effect", "group", "points", "logit", "adj. p"):
+        table.add_column(header, overflow="fold", no_wrap=header in ("points", "logit", "adj. p"))
+    for row in shown:
+        table.add_row(*map(Text, _effect_cells(row, shared, analysis)))
+    yield table
+    if len(rows) > len(shown):
+        yield Text(f"... and {len(rows) - len(shown)} {rest}")
+    yield Text("Second level minus first; adj. p: Benjamini-Hochberg over the analysis, in points.", style="dim")
+
+
+def _one_estimand_each(ranked: Sequence[EffectRow]) -> list[EffectRow]:
+    """The same contrast in the same group once: on the gain at the last checkpoint where that is estimable."""
+    first: dict[tuple[object, ...], EffectRow] = {}
+    for row in ranked:
+        key = (row.group, row.factors, row.contrast)
+        if key not in first or (row.estimand == "gain" and first[key].estimand != "gain"):
+            first[key] = row
+    return clearest_first(first.values())
+
+
+def _basis(row: EffectRow) -> list[str]:
+    """What an effect rests on: estimand, number of runs, what was drawn anew, which items, and its notes."""
+    lead = row.lead
+    parts = [
+        row.estimand_word,
+        words.count(lead.n_runs, "run") if lead else "",
+        f"unit: {row.distinct('unit')}" if row.distinct("unit") else "",
+        row.distinct("item_pool"),
+        row.distinct("note"),
+    ]
+    return [part for part in parts if part]
+
+
+def _effect_cells(row: EffectRow, shared: Sequence[str], analysis: Analysis) -> list[str]:
+    own = [part for part in _basis(row) if part not in shared]
+    what = f"{contrast_word(row, analysis.factors)}: {row.contrast}"
+    return [
+        f"{what}\n{'; '.join(own)}" if own else what,
+        words.group_word(row.group),
+        _on_scale(row.scales.get("points"), "points"),
+        _on_scale(row.scales.get("logit"), "logit"),
+        words.p_value(row.lead.p_adjusted if row.lead else None),
+    ]
+
+
+def _on_scale(effect: Effect | None, scale: str) -> str:
+    return "not asked" if effect is None else words.interval(effect.estimate, scale)
+
+
+def _verdicts(analysis: Analysis) -> Iterator[RenderableType]:
+    if not analysis.verdicts:
+        yield _heading("Claims: none was put to the test")
+        return
+    yield _heading(f"Claims: {words.count(len(analysis.verdicts), 'verdict')}")
+    for verdict in analysis.verdicts:
+        yield Text(f"{verdict.claim}: {verdict.decision}", style="bold")
+        estimate = (
+            f" Estimate {words.interval(verdict.estimate, verdict.scale)} ({verdict.scale})."
+            if verdict.estimate
+            else ""
+        )
+        yield Padding(Text(f"{verdict.statement}\n{verdict.reason}{estimate}"), (0, 0, 0, 2))

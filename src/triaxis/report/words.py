@@ -1,0 +1,143 @@
+"""How numbers, levels and conditions are written for people: one wording for terminal, page and figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from triaxis.types import GROUPS, MODES, Interval, Level, NotEstimable
+
+NOT_ESTIMABLE = "not estimable"
+NOT_RECORDED = "–"
+GROUP_WORDS = {"in_domain": "in domain", "near_ood": "near OOD", "far_ood": "far OOD"}
+ESTIMAND_WORDS = {
+    "gain": "gain at the last checkpoint",
+    "best": "gain at the best checkpoint",
+    "mean": "mean gain over the trajectory",
+}
+
+
+def _signed(value: float, decimals: int) -> str:
+    text = f"{value:+.{decimals}f}"
+    return text.replace("-", "+") if float(text) == 0 else text
+
+
+def points(value: float) -> str:
+    """A difference of scores (fractions of 1) in points: "+12.3"."""
+    return _signed(100 * value, 1) if math.isfinite(value) else NOT_ESTIMABLE
+
+
+def logits(value: float) -> str:
+    """A difference of log odds: "-1.52"."""
+    return _signed(value, 2) if math.isfinite(value) else NOT_ESTIMABLE
+
+
+def percent(value: float | None) -> str:
+    """A score or share (a fraction of 1) in percent: "45.2"; what was not recorded is a dash."""
+    if value is None or not math.isfinite(value):
+        return NOT_RECORDED
+    return f"{abs(100 * value):.1f}" if abs(value) < 5e-4 else f"{100 * value:.1f}"
+
+
+def has_width(interval: Interval) -> bool:
+    """Whether an interval says anything of uncertainty: bounds that are finite and not the value itself."""
+    return math.isfinite(interval.low) and math.isfinite(interval.high) and interval.low < interval.high
+
+
+def interval(finding: Interval | NotEstimable | None, scale: str = "points", bounds: bool = True) -> str:
+    """A change with its 95 % interval: "+12.3 [+8.1, +16.4]" in points, "-0.52 [-0.80, -0.24]" in logits."""
+    write = logits if scale == "logit" else points
+    if not isinstance(finding, Interval) or not math.isfinite(finding.value):
+        return NOT_ESTIMABLE
+    if not bounds:
+        return write(finding.value)
+    if not (math.isfinite(finding.low) and math.isfinite(finding.high)):
+        return f"{write(finding.value)} (unbounded)"
+    return f"{write(finding.value)} [{write(finding.low)}, {write(finding.high)}]"
+
+
+def gain(finding: Interval | NotEstimable, n_items: int | None) -> str:
+    """A gain with its interval, or the gain alone where the number of items is not known."""
+    if n_items is None and isinstance(finding, Interval) and not has_width(finding):
+        return f"{points(finding.value)} (no interval)"
+    return interval(finding)
+
+
+def probability(value: float) -> str:
+    """A probability in two digits: ".93", ">.99", "<.01"."""
+    if not math.isfinite(value):
+        return NOT_ESTIMABLE
+    if value >= 0.995:
+        return ">.99"
+    return "<.01" if value < 0.005 else f"{value:.2f}".removeprefix("0")
+
+
+def p_value(value: float | None) -> str:
+    """A p-value: ".012", "<.001"; a dash where there is no test."""
+    if value is None or not math.isfinite(value):
+        return NOT_RECORDED
+    if value < 0.001:
+        return "<.001"
+    return "1" if value >= 0.9995 else f"{value:.3f}".removeprefix("0")
+
+
+def tokens(value: float | None) -> str:
+    """A mean response length in tokens."""
+    if value is None or not math.isfinite(value):
+        return NOT_RECORDED
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}"
+
+
+def phase(name: str, chance: float) -> str:
+    """A phase with its probability: "plateau .93"."""
+    return f"{name} {probability(chance)}" if math.isfinite(chance) else name
+
+
+def level(value: object) -> str:
+    """A level as the study writes it; numbers without trailing digits."""
+    if value is None:
+        return NOT_RECORDED
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}" if math.isfinite(value) else NOT_RECORDED
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(level(part) for part in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {level(part)}" for name, part in value.items())
+    return str(value)
+
+
+def count(n: int, noun: str, plural: str | None = None) -> str:
+    """A number of things: "1 run", "1,200 records"."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def group_word(group: str) -> str:
+    """A task group in words."""
+    return GROUP_WORDS.get(group, group or "ungrouped")
+
+
+def in_order(groups: Iterable[str], known: Sequence[str] = GROUPS) -> list[str]:
+    """Groups without repeats: the known ones in the house's order, then the rest as they came."""
+    seen = list(dict.fromkeys(groups))
+    return [name for name in known if name in seen] + [name for name in seen if name not in known]
+
+
+def modes_in_order(modes: Iterable[str]) -> list[str]:
+    """Modes without repeats, default first."""
+    return in_order(modes, MODES)
+
+
+def short_names(factors: Iterable[str]) -> dict[str, str]:
+    """Each "axis.factor" by its last part, or in full where two would read the same."""
+    names = list(factors)
+    last = [name.rpartition(".")[2] for name in names]
+    return {name: part if last.count(part) == 1 else name for name, part in zip(names, last, strict=True)}
+
+
+def condition_word(condition: Mapping[str, Level], factors: Iterable[str]) -> str:
+    """A condition in one line, only what was varied: "learning_rate 0.003, base lab:weak"."""
+    names = short_names([*factors, *(name for name in condition if name not in set(factors))])
+    parts = [f"{names[name]} {level(condition[name])}" for name in names if name in condition]
+    return ", ".join(parts) or "the one condition"
