@@ -165,6 +165,8 @@ class Effect:
     item_pool: str = ""  # "items like these" or "this item pool"
     method: str = ""
     note: str = ""  # "ceiling", "scale dependent", ...
+    source: str = ""  # sources are never mixed in one contrast
+    mode: str = "default"
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ class GroupSummary:
     step: int
     n_runs: int
     n_items: int | None
-    base_score: float
+    base_score: float | None  # None without step 0
     score: float
     gain: Interval | NotEstimable  # paired over items, then seeds
     best_gain: Interval | NotEstimable  # at the checkpoint chosen on other items
@@ -202,6 +204,8 @@ class GroupSummary:
     unparsed: float | None
     refused: float | None
     accuracy_finished: float | None
+    source: str = ""
+    mode: str = "default"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,372 @@
+"""From the long table to dense arrays: for each run, task and mode the scores at each step on each item.
+
+Strings become codes once; one `bincount` a task makes all its cells, so 10^7 rows take seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from triaxis.stats.intervals import Floats
+from triaxis.types import AXES, Level, Outcome
+
+if TYPE_CHECKING:
+    from triaxis.records import Table
+
+Ints = NDArray[np.int64]
+ACCURACY = "accuracy"
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One run (or base) on one task in one mode, at the steps where it was scored; rows are in order of step.
+
+    `items` are scores averaged over samples, steps x items of the task, NaN where an item is missing; None for summaries.
+    The measurements of responses are NaN where the table doesn't have them.
+    """
+
+    steps: Ints
+    scores: Floats  # mean over items
+    items: Floats | None
+    n_items: Floats  # NaN: unknown
+    samples: Floats
+    response_tokens: Floats
+    truncated: Floats
+    unparsed: Floats
+    refused: Floats
+    finished: Floats  # mean score of the responses that ended
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A run's curve on one task in one mode, its base at step 0 in front where there is one."""
+
+    run: str
+    seed: int
+    base: str
+    source: str
+    condition: Mapping[str, Level]
+    task: str
+    group: str
+    mode: str
+    metric: str
+    curve: Curve
+    item_ids: NDArray[np.object_]  # of the curve's items
+
+    @property
+    def has_base(self) -> bool:
+        return int(self.curve.steps[0]) == 0
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """All series of a table, and the curves of the bases by (source, base, task, mode)."""
+
+    series: tuple[Series, ...]
+    bases: Mapping[tuple[str, str, str, str], Curve]
+    factors: Mapping[str, tuple[Level, ...]]
+    n_records: int
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class _Coded:
+    codes: Ints
+    values: list[Any]
+
+
+def _coded(table: pa.Table, name: str, default: object) -> _Coded:
+    """A column as codes into its distinct values; an absent column is one value."""
+    if name not in table.column_names:
+        return _Coded(np.zeros(table.num_rows, dtype=np.int64), [default])
+    column = table.column(name)
+    if not pa.types.is_dictionary(column.type):
+        column = pc.dictionary_encode(column, null_encoding="encode")
+    column = column.unify_dictionaries().combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0) if column.num_chunks else pa.array([], type=pa.string()).dictionary_encode()
+    values = [default if value is None else value for value in column.dictionary.to_pylist()]
+    codes = pc.fill_null(column.indices, len(values)).to_numpy(zero_copy_only=False).astype(np.int64)
+    return _Coded(codes, [*values, default])
+
+
+def _numbers(table: pa.Table, name: str) -> Floats:
+    """A column as floats, NaN where empty or absent."""
+    if name not in table.column_names:
+        return np.full(table.num_rows, np.nan)
+    return np.asarray(table.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+
+def factor_columns(table: pa.Table) -> list[str]:
+    """Names of the columns that are factors, in order of axis."""
+    found = [name for name in table.column_names if name.partition(".")[0] in AXES and name.partition(".")[2]]
+    return sorted(found, key=lambda name: (AXES.index(name.partition(".")[0]), name))
+
+
+def _combine(*columns: _Coded) -> tuple[Ints, Ints]:
+    """The distinct combinations of columns: their codes (combinations x columns), and each row's combination."""
+    key = np.zeros(len(columns[0].codes), dtype=np.int64)
+    for column in columns:
+        key = key * len(column.values) + column.codes
+    kept, inverse = np.unique(key, return_inverse=True)
+    codes = np.empty((len(kept), len(columns)), dtype=np.int64)
+    for j in range(len(columns) - 1, -1, -1):
+        kept, codes[:, j] = np.divmod(kept, len(columns[j].values))
+    return codes, inverse.astype(np.int64)
+
+
+def build(table: Table) -> Panel:
+    """The panel of a validated table."""
+    arrow: pa.Table = table.arrow
+    factors = dict(table.factors)
+    columns = {
+        name: _coded(arrow, name, default)
+        for name, default in [
+            ("source", ""),
+            ("run", ""),
+            ("task", ""),
+            ("mode", "default"),
+            ("group", "ungrouped"),
+            ("metric", ACCURACY),
+            ("item", ""),
+            ("outcome", ""),
+            ("seed", 0),
+            ("model.base", ""),
+        ]
+    }
+    step = _coded(arrow, "step", 0)
+    owner_codes, owner = _combine(columns["source"], columns["run"], _base_of_base_rows(columns))
+    owners = _owners(arrow, columns, owner_codes, owner, factors)
+    curves: dict[tuple[int, str, str], tuple[Curve, NDArray[np.object_], str, str]] = {}
+    cell_codes, cell = _combine(_Coded(owner, list(range(len(owner_codes)))), columns["task"], columns["mode"], step)
+    measures = _measures(arrow, columns)
+    first = _first_row(cell, len(cell_codes))
+    for task in np.unique(cell_codes[:, 1]):
+        of_task = np.flatnonzero(cell_codes[:, 1] == task)
+        for which, built in _task_curves(of_task, cell_codes, cell, step, columns, measures, first):
+            curves[which] = built
+    return _join(curves, owners, columns, factors, arrow.num_rows)
+
+
+def _base_of_base_rows(columns: Mapping[str, _Coded]) -> _Coded:
+    """model.base on the rows with an empty run, so that each base is an owner of its own; elsewhere one code."""
+    run, base = columns["run"], columns["model.base"]
+    is_base_row = np.array([value == "" for value in run.values])[run.codes]
+    return _Coded(np.where(is_base_row, base.codes, len(base.values)), [*base.values, None])
+
+
+@dataclass(frozen=True)
+class _Owner:
+    """A run, or a base (`run` empty)."""
+
+    source: str
+    run: str
+    seed: int
+    base: str
+    condition: Mapping[str, Level]
+
+
+def _first_row(codes: Ints, n: int) -> Ints:
+    first = np.empty(n, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    return first
+
+
+def _owners(
+    arrow: pa.Table, columns: Mapping[str, _Coded], codes: Ints, owner: Ints, factors: Mapping[str, tuple[Level, ...]]
+) -> list[_Owner]:
+    rows = pa.array(_first_row(owner, len(codes)))
+    levels = {name: arrow.column(name).take(rows).to_pylist() for name in factors if name in arrow.column_names}
+    found = []
+    for i, row in enumerate(rows.to_pylist()):
+        condition = {name: values[i] for name, values in levels.items() if values[i] is not None}
+        at = {name: columns[name].values[columns[name].codes[row]] for name in ("source", "run", "seed", "model.base")}
+        found.append(_Owner(str(at["source"]), str(at["run"]), int(at["seed"]), str(at["model.base"]), condition))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Measures:
+    """What is averaged in each cell, row by row."""
+
+    score: Floats
+    tokens: Floats
+    has_outcome: NDArray[np.bool_]
+    flags: Mapping[str, NDArray[np.bool_]]
+    is_record: NDArray[np.bool_]
+    n_items: Floats
+    samples: Floats
+
+
+def _measures(arrow: pa.Table, columns: Mapping[str, _Coded]) -> _Measures:
+    outcome = columns["outcome"]
+
+    def is_(value: str) -> NDArray[np.bool_]:
+        return np.array([v == value for v in outcome.values])[outcome.codes]
+
+    return _Measures(
+        score=_numbers(arrow, "score"),
+        tokens=_numbers(arrow, "response_tokens"),
+        has_outcome=~is_(""),
+        flags={name: is_(name) for name in (Outcome.TRUNCATED, Outcome.UNPARSED, Outcome.REFUSED)},
+        is_record=np.array([value != "" for value in columns["item"].values])[columns["item"].codes],
+        n_items=_numbers(arrow, "n_items"),
+        samples=_numbers(arrow, "samples_per_item"),
+    )
+
+
+def _share(above: Floats, below: Floats) -> Floats:
+    return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+
+
+def _task_curves(
+    of_task: Ints,
+    cell_codes: Ints,
+    cell: Ints,
+    step: _Coded,
+    columns: Mapping[str, _Coded],
+    measures: _Measures,
+    first: Ints,
+) -> Sequence[tuple[tuple[int, str, str], tuple[Curve, NDArray[np.object_], str, str]]]:
+    """The curves of one task: all its cells (owner, mode, step) at once."""
+    n = len(of_task)
+    local = np.full(len(cell_codes), -1, dtype=np.int64)
+    local[of_task] = np.arange(n)
+    rows = np.flatnonzero(local[cell] >= 0)
+    at = local[cell[rows]]
+
+    def count(values: Floats | None = None) -> Floats:
+        return np.bincount(at, weights=values, minlength=n).astype(np.float64)
+
+    items, ids, per_item_samples = _item_scores(rows, at, n, columns["item"], measures)
+    has = measures.has_outcome[rows]
+    ended = has & ~measures.flags[Outcome.TRUNCATED][rows]
+    tokens = measures.tokens[rows]
+    known = ~np.isnan(tokens)
+    score = measures.score[rows]
+    shares = {
+        name: _share(count((flag[rows] & has).astype(float)), count(has.astype(float)))
+        for name, flag in measures.flags.items()
+    }
+    finished = _share(count(np.where(ended, score, 0.0)), count(ended.astype(float)))
+    length = _share(count(np.where(known, tokens, 0.0)), count(known.astype(float)))
+    mean_score = _share(count(score), count())
+    found = []
+    owner_mode, inverse = np.unique(cell_codes[of_task][:, [0, 2]], axis=0, return_inverse=True)
+    steps = np.array([int(value) for value in step.values], dtype=np.int64)[cell_codes[of_task, 3]]
+    for i, (owner, mode) in enumerate(owner_mode):
+        mine = np.flatnonzero(inverse.ravel() == i)
+        mine = mine[np.argsort(steps[mine])]
+        row = first[of_task[mine]]
+        record = items is not None and bool(measures.is_record[row].all())
+        scores = items[mine] if record and items is not None else None
+        curve = Curve(
+            steps=steps[mine],
+            scores=np.nanmean(scores, axis=1) if scores is not None else mean_score[mine],
+            items=scores,
+            n_items=np.sum(~np.isnan(scores), axis=1).astype(float) if scores is not None else measures.n_items[row],
+            samples=per_item_samples[mine] if record else measures.samples[row],
+            response_tokens=length[mine],
+            truncated=shares[Outcome.TRUNCATED][mine],
+            unparsed=shares[Outcome.UNPARSED][mine],
+            refused=shares[Outcome.REFUSED][mine],
+            finished=finished[mine],
+        )
+        label = [columns[name].values[columns[name].codes[row[0]]] for name in ("mode", "group", "metric")]
+        task = columns["task"].values[columns["task"].codes[row[0]]]
+        found.append(((int(owner), str(task), str(label[0])), (curve, ids, str(label[1]), str(label[2]))))
+    return found
+
+
+def _item_scores(
+    rows: Ints, at: Ints, n: int, item: _Coded, measures: _Measures
+) -> tuple[Floats | None, NDArray[np.object_], Floats]:
+    """Mean score of each cell on each item (cells x items, NaN where missing), the items' ids, samples an item."""
+    record = measures.is_record[rows]
+    empty = np.array([], dtype=object)
+    if not record.any():
+        return None, empty, np.full(n, np.nan)
+    codes = item.codes[rows[record]]
+    kept, local = np.unique(codes, return_inverse=True)
+    ids = np.array([str(item.values[code]) for code in kept], dtype=object)
+    order = np.argsort(ids)  # in order of id: permuting the rows of the table changes nothing
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    key = at[record] * len(kept) + rank[local]
+    shape = (n, len(kept))
+    counts = np.bincount(key, minlength=n * len(kept)).reshape(shape).astype(np.float64)
+    sums = np.bincount(key, weights=measures.score[rows[record]], minlength=n * len(kept)).reshape(shape)
+    means = np.divide(sums, counts, out=np.full(shape, np.nan), where=counts > 0)
+    samples = counts.sum(axis=1) / np.maximum((counts > 0).sum(axis=1), 1)
+    return means, ids[order], samples
+
+
+def _join(
+    curves: Mapping[tuple[int, str, str], tuple[Curve, NDArray[np.object_], str, str]],
+    owners: Sequence[_Owner],
+    columns: Mapping[str, _Coded],
+    factors: Mapping[str, tuple[Level, ...]],
+    n_records: int,
+) -> Panel:
+    """Each run's curve with its base in front: its own step 0, else the base rows of its source and model.base."""
+    bases = {
+        (owners[which].source, owners[which].base, task, mode): built[0]
+        for (which, task, mode), built in curves.items()
+        if owners[which].run == ""
+    }
+    series = []
+    for (which, task, mode), (curve, ids, group, metric) in curves.items():
+        owner = owners[which]
+        if owner.run == "":
+            continue
+        base = bases.get((owner.source, owner.base, task, mode))
+        if curve.steps[0] != 0 and base is not None and (base.items is None) == (curve.items is None):
+            curve = _stack(base, curve)
+        series.append(
+            Series(
+                run=owner.run,
+                seed=owner.seed,
+                base=owner.base,
+                source=owner.source,
+                condition=owner.condition,
+                task=task,
+                group=group,
+                mode=mode,
+                metric=metric,
+                curve=curve,
+                item_ids=ids,
+            )
+        )
+    series.sort(key=lambda s: (s.source, s.run, s.mode, s.group, s.task))
+    return Panel(tuple(series), bases, factors, n_records)
+
+
+def _stack(base: Curve, curve: Curve) -> Curve:
+    def both(name: str) -> Floats:
+        return np.concatenate([getattr(base, name)[:1], getattr(curve, name)])
+
+    items = None if base.items is None or curve.items is None else np.concatenate([base.items[:1], curve.items])
+    return Curve(
+        steps=np.concatenate([base.steps[:1], curve.steps]),
+        items=items,
+        **{
+            name: both(name)
+            for name in (
+                "scores",
+                "n_items",
+                "samples",
+                "response_tokens",
+                "truncated",
+                "unparsed",
+                "refused",
+                "finished",
+            )
+        },
+    )

@@ -1,0 +1,126 @@
+"""The shapes that a trajectory may have on a grid of checkpoints, before any data is seen.
+
+A curve is base - a·dip + b·rise ± c·late, each part there or not. A dip is a bump that comes back or a fall that stays; a
+rise levels off before the last checkpoint but one; a late change is a ramp in log step that still goes on at the end. Centres
+and widths are a grid made from the checkpoints; the sizes a, b, c are left to the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triaxis.stats.intervals import Floats
+
+NO_DIP, BUMP, FALL = 0, 1, 2
+SETTLED = 0.1  # a rise or fall has levelled off when its last interval holds at most this part of it
+BACK = 0.15  # a bump has come back when at most this part of it is left at the end
+
+
+@dataclass(frozen=True, eq=False)
+class Designs:
+    """All combinations of parts on one grid of steps. Vector 0 is the empty part."""
+
+    u: Floats  # (checkpoints,) log step, 0 at base, 1 at the last
+    vectors: Floats  # (vectors, checkpoints), each 0 at base, largest value 1
+    dip: NDArray[np.int64]  # (designs,) index of the dip's vector
+    rise: NDArray[np.int64]
+    late: NDArray[np.int64]
+    kind: NDArray[np.int64]  # (designs,) NO_DIP, BUMP or FALL
+    log_prior: Floats  # (designs,) the sign of a late change not included
+
+
+def log_steps(steps: Sequence[int]) -> Floats:
+    """log(1 + step / first trained step), scaled to end at 1. `steps` begins with 0."""
+    array = np.asarray(steps, dtype=np.float64)
+    u = np.log1p(array / array[1])
+    return np.asarray(u / u[-1], dtype=np.float64)
+
+
+def _unit(rows: list[Floats]) -> list[Floats]:
+    """Each row shifted to 0 at base and scaled to a largest value of 1; rows that nothing in the grid shows are left out."""
+    kept = []
+    for row in rows:
+        shifted = row - row[0]
+        if shifted.max() > 0.3:
+            kept.append(shifted / shifted.max())
+    return kept
+
+
+def _bumps(u: Floats) -> tuple[list[Floats], list[float]]:
+    spacing = 1.0 / (len(u) - 1)
+    widths = np.geomspace(0.5 * spacing, max(0.25, spacing), 4)
+    centres = np.unique(np.r_[u[1:-1], (u[1:-1] + u[2:]) / 2, u[1] / 2])
+    rows, where = [], []
+    for width in widths:
+        for centre in centres:
+            for row in _unit([np.exp(-0.5 * np.abs((u - centre) / width) ** 2.0)]):
+                if row[-1] <= BACK and row.argmax() < len(u) - 1:
+                    rows.append(row)
+                    where.append(float(centre))
+    return rows, where
+
+
+def _sigmoids(u: Floats, n_centres: int, widths: Sequence[float]) -> tuple[list[Floats], list[float]]:
+    rows, where = [], []
+    for width in widths:
+        for centre in np.linspace(u[1] / 2, 0.9, n_centres):
+            for row in _unit([1.0 / (1.0 + np.exp(-(u - centre) / width))]):
+                if row[-1] - row[-2] <= SETTLED:
+                    rows.append(row)
+                    where.append(float(centre))
+    return rows, where
+
+
+def _ramps(u: Floats) -> list[Floats]:
+    return _unit([np.clip((u - knot) / (1 - knot), 0, 1) for knot in u[:-2]])
+
+
+def _distinct(rows: list[Floats], where: list[float]) -> tuple[list[Floats], list[float]]:
+    """Without rows that equal an earlier one on this grid (a coarse grid can't tell widths apart)."""
+    kept: list[int] = []
+    for i, row in enumerate(rows):
+        if all(np.abs(row - rows[j]).max() > 0.04 for j in kept):
+            kept.append(i)
+    return [rows[i] for i in kept], [where[i] for i in kept]
+
+
+@lru_cache(maxsize=64)
+def designs(steps: tuple[int, ...]) -> Designs:
+    """The designs for checkpoints at `steps` (0 first, at least three trained). Cached: series on one grid share them."""
+    if len(steps) < 4 or steps[0] != 0:
+        raise ValueError("a shape needs step 0 and at least three trained checkpoints")
+    u = log_steps(steps)
+    spacing = 1.0 / (len(u) - 1)
+    bumps, bump_at = _distinct(*_bumps(u))
+    falls, fall_at = _distinct(*_sigmoids(u, 8, (0.4 * spacing, spacing)))
+    rises, rise_at = _distinct(*_sigmoids(u, 12, (0.3 * spacing, 0.6 * spacing, 1.2 * spacing)))
+    ramps = _ramps(u)
+    vectors = np.array([np.zeros_like(u), *bumps, *falls, *rises, *ramps])
+    n_dip, n_rise = len(bumps) + len(falls), len(rises)
+    kinds = np.r_[NO_DIP, np.full(len(bumps), BUMP), np.full(len(falls), FALL)]
+    dip_prior = np.r_[
+        0.5, np.full(len(bumps), 0.25 / max(len(bumps), 1)), np.full(len(falls), 0.25 / max(len(falls), 1))
+    ]
+    rise_prior = np.r_[0.5, np.full(n_rise, 0.5 / max(n_rise, 1))]
+    late_prior = np.r_[0.5, np.full(len(ramps), 0.5 / max(len(ramps), 1))]
+    d, r, t = (
+        g.ravel()
+        for g in np.meshgrid(np.arange(n_dip + 1), np.arange(n_rise + 1), np.arange(len(ramps) + 1), indexing="ij")
+    )
+    at_dip, at_rise = np.r_[-1.0, bump_at, fall_at], np.r_[9.0, rise_at]
+    ordered = at_rise[r] >= at_dip[d] - np.where(kinds[d] == BUMP, 0.1, 0.0)  # first down, then up
+    d, r, t = d[ordered], r[ordered], t[ordered]
+    return Designs(
+        u=u,
+        vectors=vectors,
+        dip=d,
+        rise=np.where(r > 0, r + n_dip, 0),
+        late=np.where(t > 0, t + n_dip + n_rise, 0),
+        kind=kinds[d],
+        log_prior=np.log(dip_prior[d]) + np.log(rise_prior[r]) + np.log(late_prior[t]),
+    )
