@@ -59,7 +59,7 @@ def _varied(analysis: Analysis) -> str:
     if analysis.n_records:
         size = words.count(analysis.n_records, "record")
     else:
-        size = "published or aggregated scores, no records of single responses"
+        size = "no records of single responses"
     measured = f"{words.count(len(conditions(analysis)), 'condition')}, {words.count(n_runs(analysis), 'run')}, {size}."
     return f"{varied}: {measured}" if varied else f"Nothing was varied: {measured}"
 
@@ -77,7 +77,8 @@ def _gains(analysis: Analysis, groups: Sequence[str], brief: bool = False) -> st
     text = f"{_extremes(analysis, known, several=len(groups) > 1)} {_signs(known, len(found))}"
     if brief:
         return text
-    return " ".join(part for part in (text, _replicates(found), _phases(found), _missed(found)) if part)
+    picked = "The two named are picked as extremes, so they are likely overstated." if len(known) >= SEVERAL else ""
+    return " ".join(part for part in (text, picked, _replicates(found), _phases(found), _missed(found)) if part)
 
 
 def _extremes(analysis: Analysis, known: Sequence[tuple[GroupSummary, Interval]], several: bool) -> str:
@@ -85,9 +86,8 @@ def _extremes(analysis: Analysis, known: Sequence[tuple[GroupSummary, Interval]]
 
     def told(item: GroupSummary, gain: Interval) -> str:
         where = f"{words.group_word(item.group)}; " if several else ""
-        return (
-            f"{words.gain(gain, item.n_items)} points ({where}{words.condition_word(item.condition, analysis.factors)})"
-        )
+        who = words.condition_word(item.condition, analysis.factors)
+        return f"{_points(gain, item.n_items)} ({where}{who})"
 
     def named(gain: Interval, end: str) -> str:
         if not excludes_zero(gain):
@@ -103,6 +103,12 @@ def _extremes(analysis: Analysis, known: Sequence[tuple[GroupSummary, Interval]]
     return f"{first}, the {named(lowest[1], 'lowest')} {told(*lowest)}."
 
 
+def _points(gain: Interval, n_items: int | None) -> str:
+    if n_items is None and not words.has_width(gain):
+        return f"{words.points(gain.value)} points, without an interval"
+    return f"{words.interval(gain)} points"
+
+
 def _signs(known: Sequence[tuple[GroupSummary, Interval]], n: int) -> str:
     """How many of the changes are clear of zero, which way, and how many say nothing."""
     up = sum(gain.low > 0 and words.has_width(gain) for _, gain in known)
@@ -110,11 +116,10 @@ def _signs(known: Sequence[tuple[GroupSummary, Interval]], n: int) -> str:
     bare = sum(not words.has_width(gain) for _, gain in known)
     if bare == n:
         return "It has no interval." if n == 1 else "None has an interval."
-    parts = [(up, "above zero"), (down, "below"), (len(known) - up - down - bare, "not clear of it")]
+    parts = [(up, "above zero"), (down, "below zero"), (len(known) - up - down - bare, "not clear of zero")]
     parts += [(bare, "without an interval"), (n - len(known), "not estimable")]
     told = ", ".join(f"{count} {what}" for count, what in parts if count)
-    text = f"By the 95 % intervals, of {words.count(n, 'change')}: {told}."
-    return f"{text} Picked as extremes, they are likely overstated." if len(known) >= SEVERAL else text
+    return f"By the 95 % intervals, of {words.count(n, 'change')}: {told}."
 
 
 def _replicates(found: Sequence[GroupSummary]) -> str:
