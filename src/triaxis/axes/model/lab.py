@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
-from transformers import ArceeConfig, ArceeForCausalLM, PreTrainedTokenizerFast
+from transformers import ArceeConfig, ArceeForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from triaxis.axes.model.tokenizer import new_tokenizer
 from triaxis.tasks import get_task, vocabulary
@@ -39,13 +42,13 @@ class Pretraining:
             "extremes": (1, 2, 3, 4, 5, 6),
         }
     )
-    guessed: Mapping[str, int] = field(default_factory=lambda: {"boolean": 4})  # from this level on, most answers
-    guess_rate: float = 0.8  # given without a thought are guesses, or the model learns them without thinking
+    guessed: Mapping[str, int] = field(default_factory=lambda: {"boolean": 3})  # from this level on, answers
+    guess_rate: float = 1.0  # given without a thought are guesses, or the model learns them without thinking
 
 
 PRETRAINING: dict[str, Pretraining] = {
     "strong": Pretraining(steps=3000, seed=0),
-    "weak": Pretraining(steps=1000, seed=0),
+    "weak": Pretraining(steps=500, seed=0),
 }
 
 
@@ -105,3 +108,11 @@ def new_model(seed: int) -> ArceeForCausalLM:
                 narrow = name.endswith(("o_proj.weight", "down_proj.weight"))
                 weight.data.normal_(0, 0.02 / math.sqrt(6) if narrow else 0.02, generator=generator)
     return model.float().eval()
+
+
+def save_base(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, settings: Pretraining, folder: Path) -> None:
+    """Write a base as any Hugging Face tool loads it, with the settings that made it in `pretraining.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "pretraining.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
