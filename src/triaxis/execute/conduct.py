@@ -2,51 +2,116 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from triaxis.execute.engine import Engine, Event
 from triaxis.execute.job import Job, Measured
 from triaxis.execute.run import follow
 from triaxis.records import Store
 from triaxis.study import Run, Study
+from triaxis.types import Level
 
 Watcher = Callable[[Event], None]
+BASE = "base:"  # how the job that measures a base is called
 
 
 @dataclass(frozen=True)
 class Conducted:
-    """How a study ended: its runs by state, and why it stopped early if it did."""
+    """How a study stands after it was conducted."""
 
     done: int
-    failed: tuple[str, ...]  # "run: reason"
-    left: int  # not started, or not finished
-    stopped: str = ""
+    failed: dict[str, str]  # job: why
+    left: int  # runs not finished
+    stopped: str  # why it ended before its runs did; empty if it didn't
 
 
 def conduct(study: Study, store: Store, engine: Engine, watcher: Watcher = lambda event: None) -> Conducted:
-    """Measure what the store does not hold yet, one writer, and say how it ended.
+    """Measure what the store does not hold yet, and say how the study stands.
 
     Bases come first, then the runs seed by seed, so that a study stopped early is still balanced. A run that fails is
-    marked and the others go on. When `budget.minutes` is used up nothing new starts and what runs is stopped at its
-    last checkpoint: its state is kept, and conducting again goes on from there.
+    marked and the others go on. When `budget.minutes` is used up, runs are stopped at their last checkpoint; their
+    state is kept, and conducting again goes on from there.
     """
     runs = {run.id: run for run in study.runs()}
     for run in runs.values():
-        store.add_run(run.id, run.seed, study.name, dict(run.condition.levels), dict(run.condition.settings))
-    _submit(study, store, engine, list(runs.values()))
-    deadline = None if study.budget.minutes is None else time.monotonic() + 60 * study.budget.minutes
-    stopped = ""
+        store.add_run(run.id, run.seed, study.name, run.condition.levels, run.condition.settings)
+    jobs = list(to_do(study, store))
+    for job in jobs:
+        engine.submit(job.id, follow, lambda job=job: _as_it_stands(job, store))
+    minutes = study.budget.minutes
+    began, stopped = time.monotonic(), ""
     try:
         for event in engine.watch():
-            _remember(store, event, runs)
+            _remember(store, event, evaluation_id(study))
             watcher(event)
-            if deadline is not None and time.monotonic() > deadline and not stopped:
-                stopped = f"the budget of {study.budget.minutes:g} minutes is used up"
-                for run_id in runs:
-                    engine.cancel(run_id) if run_id in _submitted(engine, runs) else None
+            if minutes is not None and not stopped and time.monotonic() - began > 60 * minutes:
+                stopped = f"the budget of {minutes:g} minutes is used up"
+                for job in jobs:
+                    engine.cancel(job.id)
     finally:
         engine.close()
-    return _ended(store, runs, stopped)
+    endings = {job.id: engine.collect(job.id) for job in jobs}
+    states = {status.run: status.state for status in store.status()}
+    done = sum(states[run] == "done" for run in runs)
+    failed = {job: ending.message for job, ending in endings.items() if ending.state == "failed"}
+    return Conducted(done, failed, len(runs) - done - sum(job in runs for job in failed), stopped)
+
+
+def to_do(study: Study, store: Store) -> Iterator[Job]:
+    """The jobs that a study still needs, in the order in which they should start."""
+    runs = study.runs()
+    by_base = {str(run.condition.settings["model.base"]): run for run in runs}
+    for base in sorted(by_base.keys() - store.bases_done(evaluation_id(study))):
+        yield job_of(study, by_base[base], base=True)
+    states = {status.run: status.state for status in store.status()}
+    for run in sorted(runs, key=lambda r: study.seeds.index(r.seed)):
+        job = job_of(study, run)
+        if states.get(run.id) != "done" or not set(job.steps[1:]) <= store.done(run.id):
+            yield job
+
+
+def job_of(study: Study, run: Run, *, base: bool = False) -> Job:
+    """A run as a job; with `base`, the job that measures the base of the run instead."""
+    settings: dict[str, Level] = dict(run.condition.settings)
+    return Job(
+        id=f"{BASE}{settings['model.base']}" if base else run.id,
+        settings=settings,
+        seed=run.seed,
+        steps=(0,) if base else run.steps,
+        tasks=dict(study.tasks),
+        evaluation=study.evaluation.model_dump(mode="json"),
+        done=frozenset(),
+        state=None,
+    )
+
+
+def evaluation_id(study: Study) -> str:
+    """What a base was measured with: it is measured again where the items, the limits or the sampling differ."""
+    asked = {"tasks": study.tasks, "evaluation": study.evaluation.model_dump(mode="json")}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=list).encode()).hexdigest()[:12]
+
+
+def _as_it_stands(job: Job, store: Store) -> Job:
+    """The job with what is done by now: a retry must not measure again what the first try has given."""
+    if job.steps == (0,):
+        return job
+    done = frozenset(store.done(job.id))
+    return Job(**{**job.__dict__, "done": done, "state": str(store.state_dir(job.id))})
+
+
+def _remember(store: Store, event: Event, evaluation: str) -> None:
+    """One event to the store. A base that fails shows in its runs, which lack it."""
+    if event.job.startswith(BASE):
+        if event.kind == "measured":
+            measured: Measured = event.value
+            store.write_base(event.job.removeprefix(BASE), measured.records, measured.costs, evaluation)
+        return
+    if event.kind == "measured":
+        store.write_checkpoint(event.job, event.value.checkpoint, event.value.records, event.value.costs)
+    elif event.kind in ("started", "done", "failed", "cancelled"):
+        state = {"started": "running", "cancelled": "waiting"}.get(event.kind, event.kind)
+        store.mark(event.job, state, event.message)

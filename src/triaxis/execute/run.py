@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from triaxis.axes.data import TrainingExample, training_set
 from triaxis.axes.model import load_base
+from triaxis.axes.model.lab import PRETRAINING, Pretraining, lab_tokenizer, new_model, pretraining_rows
 from triaxis.axes.optimization import Batch, Recipe, Row, Training, batches_per_epoch, collate, order, pack
 from triaxis.evaluate import Question, measure, questions
 from triaxis.execute.job import Job, Measured
@@ -29,18 +30,13 @@ def follow(job: Job) -> Iterator[Measured]:
     measurement safe before asking for the next. A base is a job whose only step is 0. Raises RunFailed where the loss
     is not finite, TriaxisError where the settings can't be followed.
     """
-    torch.set_num_threads(1)  # an engine runs several of these at once; two threads each are slower on the same cores
-    model, tokenizer = load_base(str(job.settings["model.base"]))
-    asked = questions(
-        job.tasks,
-        tokenizer,
-        **{k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")},
-    )
     if job.steps == (0,):
-        yield _measured(job, Checkpoint(0), model, tokenizer, asked, train=None)
+        torch.set_num_threads(1)
+        model, tokenizer = load_base(str(job.settings["model.base"]))
+        yield _measured(job, Checkpoint(0), model, tokenizer, _asked(job, tokenizer), train=None)
         return
-    rows = [render(example, tokenizer) for example in training_set(_axis(job, "data"), job.seed)]
-    training = Training(model, batcher(job, rows, tokenizer.pad_token_id), recipe(job))
+    model, tokenizer, rows, training = prepare(job)
+    asked = _asked(job, tokenizer)
     _resume(training, job)
     for step in (s for s in job.steps if s > 0):
         began, before = time.perf_counter(), training.step
@@ -54,6 +50,58 @@ def follow(job: Job) -> Iterator[Measured]:
         yield _measured(job, replace(point, epoch=epoch), model, tokenizer, asked, train=(seconds, trained))
     if job.state is not None:
         (Path(job.state) / STATE).unlink(missing_ok=True)
+
+
+def prepare(job: Job) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[Row], Training]:
+    """The base, its tokenizer, the rows of the run and its training at step 0; one thread from here on.
+
+    An engine runs several jobs at once, and two threads each are slower on the same cores.
+    """
+    torch.set_num_threads(1)
+    model, tokenizer = load_base(str(job.settings["model.base"]))
+    rows = [render(example, tokenizer) for example in training_set(_axis(job, "data"), job.seed)]
+    training = Training(model, batcher(job, rows, tokenizer.pad_token_id), recipe(job))
+    return model, tokenizer, rows, training
+
+
+def pretrain(name: str, out: Path) -> Iterator[Checkpoint]:
+    """Make a lab base again from its fixed seed, a step at a time, and save model and tokenizer to `out` at the end.
+
+    Raises TriaxisError for a base that is not the lab's.
+    """
+    if name not in PRETRAINING:
+        raise TriaxisError(f"no lab base is called {name!r}; choose one of {', '.join(PRETRAINING)}")
+    torch.set_num_threads(1)
+    settings = PRETRAINING[name]
+    model, tokenizer = new_model(settings.seed), lab_tokenizer()
+
+    def batch_of(step: int) -> list[Batch]:
+        asked = pretraining_rows(settings, step + 1)
+        rows = [render(TrainingExample(f"{name}/{step}/{i}", *row, False), tokenizer) for i, row in enumerate(asked)]
+        # Direct answers beside long thoughts: padded, the same rows take three and a half times as long.
+        return [pack(rows, tokenizer.pad_token_id, max(len(r.tokens) for r in rows))]
+
+    training = Training(model, batch_of, pretraining_recipe(settings))
+    for step in range(1, settings.steps + 1):
+        yield training.run_to(step)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def pretraining_recipe(settings: Pretraining) -> Recipe:
+    """Muon at a high rate that decays to almost nothing: a skill at 15 % before the decay is at 90 % after it."""
+    return Recipe(
+        steps=settings.steps,
+        learning_rate=4e-3,
+        optimizer="muon",
+        schedule="wsd",
+        warmup_ratio=50 / settings.steps,
+        decay_start=0.6,
+        final_ratio=0.02,
+        weight_decay=0.05,
+        betas=(0.9, 0.98),
+        seed=settings.seed,
+    )
 
 
 def recipe(job: Job) -> Recipe:
@@ -101,6 +149,11 @@ def batcher(job: Job, rows: Sequence[Row], pad: int) -> Callable[[int], list[Bat
         return [collate(p, pad) if length is None else pack(p, pad, length) for p in parts]
 
     return of
+
+
+def _asked(job: Job, tokenizer: PreTrainedTokenizerBase) -> list[Question]:
+    chosen = {k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
+    return questions(job.tasks, tokenizer, **chosen)
 
 
 def _axis(job: Job, axis: str) -> dict[str, Any]:

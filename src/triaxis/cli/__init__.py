@@ -1,0 +1,66 @@
+"""The command line: parse, call, print; nothing else."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from triaxis import __version__
+from triaxis.cli import analyze, lab, run, study
+from triaxis.types import RunFailed, TriaxisError
+
+app = typer.Typer(
+    name="triaxis",
+    help="Under what conditions does reasoning SFT generalize, and at what cost?",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(run.demo)
+app.command("run")(run.run)
+app.command("analyze")(analyze.analyze)
+app.command("show")(analyze.show)
+app.command("records")(analyze.records)
+app.add_typer(study.app, name="study")
+app.add_typer(lab.app, name="lab")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"triaxis {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Triaxis: studies of reasoning SFT over optimization, data and model together."""
+
+
+def main() -> int:
+    """Run a command. Exit codes: 0 done, 1 something failed while running (what is measured is kept), 2 bad input."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except click.ClickException as mistake:
+        mistake.show()
+        return mistake.exit_code
+    except TriaxisError as mistake:
+        return _say(mistake, 2)
+    except RunFailed as failure:
+        return _say(failure, 1)
+    except (KeyboardInterrupt, click.Abort):
+        return _say("stopped; what is measured is kept, and the same command goes on from there", 1)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        return 0
+
+
+def _say(message: object, code: int) -> int:
+    print(f"triaxis: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,140 @@
+"""`triaxis analyze`, `show` and `records`: what was measured, read again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triaxis.types import TriaxisError
+
+if TYPE_CHECKING:
+    from triaxis.records import Store, Table
+    from triaxis.study import Study
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Seed = Annotated[int, typer.Option(help="Seed of every resampling in the analysis.")]
+
+
+def analyze(
+    paths: Annotated[list[Path] | None, typer.Argument(help="A study's folder, or CSV or Parquet long tables.")] = None,
+    study: Annotated[Path | None, typer.Option(help="The study that a table belongs to.")] = None,
+    published: Annotated[bool, typer.Option("--published", help="The tables of Ren et al. 2026, as shipped.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
+    as_json: Json = False,
+    seed: Seed = 0,
+) -> None:
+    """Infer from results alone: effects, phases, verdicts, with no training."""
+    from triaxis.study import load_study
+
+    if published == bool(paths):
+        raise TriaxisError("triaxis analyze: give a folder or a table, or --published, and not both")
+    declared = load_study(study) if study is not None else None
+    if published:
+        from triaxis.records import published as published_table
+
+        _inferred(published_table(), declared, "Ren et al. 2026, as published", None, report, as_json, seed)
+    elif paths and len(paths) == 1 and (paths[0] / "study.db").is_file():
+        with _opened(paths[0]) as store:
+            declared = declared or study_of(store)
+            _inferred(table_of(store, declared), declared, declared.name, store, report, as_json, seed)
+    else:
+        from triaxis.records import read_table
+
+        table = read_table(*(paths or []))
+        _inferred(table, declared, ", ".join(p.name for p in paths or []), None, report, as_json, seed)
+
+
+def show(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    as_json: Json = False,
+    seed: Seed = 0,
+) -> None:
+    """Print a study again, finished or not."""
+    with _opened(folder) as store:
+        study = study_of(store)
+        _inferred(table_of(store, study), study, study.name, store, None, as_json, seed)
+
+
+def records(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    to: Annotated[str | None, typer.Option(help="parquet or csv.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Run the verifiers over the stored texts again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Export the long table of a study, or check its outcomes against its texts."""
+    from triaxis.records import verify as verify_store
+
+    if verify == (out is not None):
+        raise TriaxisError("triaxis records: give --out FILE to export, or --verify, and not both")
+    if out is not None:
+        suffix = {"parquet": ".parquet", "csv": ".csv", None: out.suffix}.get(to)
+        if suffix is None or suffix != out.suffix:
+            raise TriaxisError(
+                f"triaxis records: --to {to} does not fit {out}; end the file's name in .parquet or .csv"
+            )
+    with _opened(folder) as store:
+        if out is not None:
+            table = store.table()
+            table.write(out)
+            _told({"rows": table.arrow.num_rows, "file": str(out)}, as_json, f"{table.arrow.num_rows:,} rows in {out}")
+            return
+        result = verify_store(store)
+    found = [str(d) for d in result.disagreements]
+    summary = f"{result.n:,} responses verified again, {len(found)} disagree"
+    _told({"verified": result.n, "disagreements": found}, as_json, "\n".join([summary, *found[:20]]))
+    if found:
+        raise typer.Exit(1)
+
+
+def study_of(store: Store) -> Study:
+    """The study that a folder was made for."""
+    from triaxis.study import parse_study
+
+    return parse_study(store.study(), where=str(store.path / "study.yaml"))
+
+
+def table_of(store: Store, study: Study) -> Table:
+    """The records of the study's own runs: the folder may also hold those of an earlier version of it."""
+    return store.table(text=False, runs={run.id for run in study.runs()})
+
+
+def _opened(folder: Path) -> Store:
+    from triaxis.records import Store
+
+    return Store.open(folder, read_only=True)
+
+
+def _told(values: dict[str, object], as_json: bool, words: str) -> None:
+    print(json.dumps(values) if as_json else words)
+
+
+def _inferred(
+    table: Table,
+    study: Study | None,
+    title: str,
+    store: Store | None,
+    report: Path | None,
+    as_json: bool,
+    seed: int,
+) -> None:
+    from rich.console import Console
+
+    from triaxis.analyze import analyze as infer
+    from triaxis.analyze import to_json
+    from triaxis.report import print_analysis
+
+    analysis = infer(table, study=study, seed=seed)
+    if report is not None:
+        from triaxis.cli.output import write_report
+
+        write_report(analysis, report, title=title, store=store, table=table)
+    if as_json:
+        json.dump(to_json(analysis), sys.stdout, indent=1, allow_nan=False)
+        print()
+    else:
+        print_analysis(analysis, Console(), title=title, path=report)

@@ -1,0 +1,53 @@
+"""What a study leaves behind besides its records: the summary, the report, the analysis as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from triaxis import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from triaxis.records import Store, Table
+    from triaxis.study import Study
+    from triaxis.types import Analysis
+
+
+def write_outputs(study: Study, store: Store, console: Console, *, seconds: float) -> None:
+    """Infer, write `report.html` and `analysis.json` into the study's folder, print the summary."""
+    from triaxis.analyze import analyze, to_json
+    from triaxis.cli.analyze import table_of
+    from triaxis.report import print_analysis
+
+    table = table_of(store, study)
+    analysis = analyze(table, study=study)
+    report = store.path / "report.html"
+    write_report(analysis, report, title=study.name, store=store, table=table)
+    document = json.dumps(to_json(analysis), indent=1, allow_nan=False)
+    (store.path / "analysis.json").write_text(document, encoding="utf-8")
+    print_analysis(analysis, console, title=study.name, path=report)
+    console.print(f"{int(seconds) // 60} min {int(seconds) % 60} s", highlight=False)
+
+
+def write_report(analysis: Analysis, path: Path, *, title: str, store: Store | None, table: Table) -> None:
+    """The HTML report, with the settings, runs and costs of a study where there is one."""
+    from triaxis.records import records_digest
+    from triaxis.report import write_html
+
+    provenance = {
+        "triaxis": __version__,
+        "records": f"{table.arrow.num_rows:,} rows, SHA-256 {records_digest(table)[:16]} (without response texts)",
+        "analysis seed": str(analysis.seed),
+    }
+    if store is None:
+        write_html(analysis, path, title=title, provenance=provenance, settings=[], runs=[])
+        return
+    provenance |= {"study": str(store.path / "study.yaml"), "measured with": f"triaxis {store.provenance()['triaxis']}"}
+    seconds: dict[str, float] = {}
+    for cost in store.costs():
+        seconds[cost.run] = seconds.get(cost.run, 0.0) + cost.seconds
+    runs = [(s.run, s.state, f"{seconds.get(s.run, 0.0):.1f} s") for s in store.status()]
+    write_html(analysis, path, title=title, provenance=provenance, settings=store.settings(), runs=runs)

@@ -1,0 +1,69 @@
+"""`triaxis study`: what a study would do, before it does it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="What a study would do, before it does it.", no_args_is_help=True)
+
+
+@app.command()
+def check(
+    study: Annotated[Path, typer.Argument(help="The study, a YAML file.")],
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes that would run it; one a core by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """The resolved study, its runs, its cost on this machine, and what it can and can't identify. Nothing is run."""
+    from rich.console import Console
+
+    from triaxis.execute.cost import estimate
+    from triaxis.study import identify, load_study
+    from triaxis.tasks import task_names
+
+    declared = load_study(study)
+    declared.check_tasks(task_names())
+    runs = declared.runs()
+    with Console(stderr=True).status("calibrating on this machine"):
+        total, longest = estimate(declared)
+    identified = identify([c.levels for c in declared.conditions()], len(declared.seeds)).describe()
+    processes = jobs or len(os.sched_getaffinity(0))
+    minutes = total.minutes(processes)
+    cost: dict[str, Any] = {
+        "runs": total.runs,
+        "train_tokens": total.train_tokens,
+        "generated_tokens": total.generated_tokens,
+        "minutes": round(minutes, 2),
+        "jobs": processes,
+        "minutes_longest_run": round(longest.minutes(1), 2),
+        "disk_bytes": total.disk_bytes,
+    }
+    settings = [(s.name, s.value, s.source) for s in declared.settings]
+    if as_json:
+        names = ("name", "value", "source")
+        document = {
+            "study": declared.to_dict(),
+            "settings": [dict(zip(names, s, strict=True)) for s in settings],
+            "runs": [{"run": r.id, "seed": r.seed, **r.condition.levels, "steps": r.steps} for r in runs],
+            "cost": cost,
+            "identification": identified,
+        }
+        print(json.dumps(document, indent=1, default=list))
+        return
+    print(f"{declared.name}\n\nSettings, and where each came from")
+    for name, value, source in settings:
+        print(f"  {name:<34} {value!s:<28} {source}")
+    print(f"\nRuns ({len(runs)})")
+    for run in runs:
+        print(f"  {run.id}  steps {' '.join(map(str, run.steps))}")
+    print("\nCost on this machine, estimated from a calibration of a few seconds")
+    print(f"  {total.train_tokens:,} tokens trained, {total.generated_tokens:,} generated")
+    print(f"  about {minutes:.1f} minutes with {processes} processes; the longest run alone {longest.minutes(1):.1f}")
+    print(f"  about {total.disk_bytes / 1e6:.1f} MB on disk")
+    print("\nWhat this design can identify")
+    for line in identified:
+        print(f"  {line}")
