@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from triaxis.records.columns import ACCURACY, is_factor
-from triaxis.records.typed import codes
+from triaxis.records.typed import codes, position
 from triaxis.types import TriaxisError
 
-Codes = NDArray[np.int64]
+Codes = NDArray[np.int32] | NDArray[np.int64]  # as they come; combined ones are the latter
 Places = Callable[[int], str]
 SHOWN = 3  # names in a warning before "and n more"
 
@@ -49,11 +49,9 @@ class _Columns:
     def __init__(self, table: pa.Table) -> None:
         self.table = table
         self.made: dict[str, Codes] = {}
-        values = table["run"].chunk(0).dictionary.to_pylist()
-        self.base: NDArray[np.bool_] = self["run"] == (values.index("") if "" in values else -2)
-        base_names = self["model.base"] if "model.base" in table.column_names else np.zeros(table.num_rows, np.int64)
-        self.model = base_names + 1
-        self.unit = combined(self["run"], np.where(self.base, self.model, 0))
+        self.base: NDArray[np.bool_] = self["run"] == position(table["run"], "")
+        self.model = self["model.base"] if "model.base" in table.column_names else np.zeros(table.num_rows, np.int32)
+        self.unit = combined(self["run"], np.where(self.base, self.model, -1))
 
     def __getitem__(self, name: str) -> Codes:
         if name not in self.made:
@@ -61,24 +59,45 @@ class _Columns:
         return self.made[name]
 
 
-def combined(*columns: Codes) -> Codes:
-    """One number a row that is equal where all the columns are (codes from -1)."""
-    result = columns[0] + 1
+def combined(*columns: Codes) -> NDArray[np.int64]:
+    """One number from 0 a row that is equal where all the columns are (codes from -1)."""
+    result = columns[0].astype(np.int64) + 1
     size = int(result.max(initial=0)) + 1
     for column in columns[1:]:
         width = int(column.max(initial=0)) + 2
         if size * width >= 2**62:
-            result = np.unique(result, return_inverse=True)[1].astype(np.int64)
+            result = np.unique(result, return_inverse=True)[1]
             size = int(result.max(initial=0)) + 1
-        result = result * width + (column + 1)
+        result *= width
+        result += column
+        result += 1
         size *= width
     return result
 
 
-def _first_rows(key: Codes) -> Codes:
+def _small(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """The key with a bound that an array can have: as it is, or its distinct values numbered."""
+    size = int(key.max(initial=0)) + 1
+    if size > 4 * key.size + 1000:
+        key = np.unique(key, return_inverse=True)[1]
+        size = int(key.max(initial=0)) + 1
+    return key, size
+
+
+def _first_rows(key: NDArray[np.int64]) -> NDArray[np.int64]:
     """For every row, the first row with the same key."""
-    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    return first[inverse].astype(np.int64)
+    key, size = _small(key)
+    first = np.zeros(size, np.int64)
+    first[key[::-1]] = np.arange(key.size - 1, -1, -1)  # the last one written is the first in the table
+    return first[key]
+
+
+def _among(key: NDArray[np.int64], rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows have the key of one of `rows`."""
+    key, size = _small(key)
+    there = np.zeros(size, bool)
+    there[key[rows]] = True
+    return there[key]
 
 
 def _value(table: pa.Table, name: str, row: int) -> str:
@@ -87,14 +106,14 @@ def _value(table: pa.Table, name: str, row: int) -> str:
 
 
 def _scores(table: pa.Table, where: Places) -> None:
-    accuracy = pc.equal(table["metric"].cast(pa.string()), ACCURACY)
-    bad = pc.and_(accuracy, pc.or_(pc.less(table["score"], 0), pc.greater(table["score"], 1)))
-    if not pc.any(bad).as_py():
+    accuracy = codes(table["metric"]) == position(table["metric"], ACCURACY)
+    scores = table["score"].to_numpy()
+    bad = accuracy & ((scores < 0) | (scores > 1))
+    if not bad.any():
         return
-    row = int(pc.index(bad, True).as_py())
-    value = table["score"][row].as_py()
-    highest = pc.max(pc.if_else(accuracy, table["score"], None)).as_py()
-    percent = value > 0 and 1.5 < highest <= 100
+    row = int(bad.argmax())
+    value = scores[row]
+    percent = value > 0 and 1.5 < scores[accuracy].max() <= 100
     hint = "looks like percent: divide by 100" if percent else "if it is another measure, name it in column 'metric'"
     raise TriaxisError(f"{where(row)}, score: {value:g} is outside [0, 1] for accuracy; {hint}")
 
@@ -111,13 +130,11 @@ def _base_rows(table: pa.Table, columns: _Columns, where: Places) -> None:
 
 def _no_duplicates(columns: _Columns, cell: Codes, where: Places) -> None:
     key = combined(cell, columns["item"], columns["sample"])
-    ordered = np.sort(key)
-    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    again = np.flatnonzero(_first_rows(key) != np.arange(key.size))
     if not again.size:
         return
-    rows = np.flatnonzero(np.isin(key, again))
-    first = int(rows[0])
-    second = int(np.flatnonzero(key == key[first])[1])
+    second = int(again[0])
+    first = int((key == key[second]).argmax())
     surplus = f" ({again.size:,} such rows)" if again.size > 1 else ""
     raise TriaxisError(
         f"{where(second)}: same source, run, step, task, mode, item and sample as {where(first)}{surplus};"
@@ -125,11 +142,11 @@ def _no_duplicates(columns: _Columns, cell: Codes, where: Places) -> None:
     )
 
 
-def _no_mixture(table: pa.Table, cell: Codes, where: Places) -> None:
+def _no_mixture(table: pa.Table, cell: NDArray[np.int64], where: Places) -> None:
     summary = np.asarray(pc.is_null(table["item"]).combine_chunks().to_numpy(zero_copy_only=False), bool)
     if summary.all() or not summary.any():
         return
-    both = summary & np.isin(cell, np.unique(cell[~summary]))
+    both = summary & _among(cell, ~summary)
     if both.any():
         row = int(both.argmax())
         told = ", ".join(f"{name} {_value(table, name, row)}" for name in ("run", "step", "task"))
@@ -140,7 +157,7 @@ def _no_mixture(table: pa.Table, cell: Codes, where: Places) -> None:
 
 def _constant(
     columns: _Columns,
-    key: Codes,
+    key: NDArray[np.int64],
     name: str,
     where: Places,
     told: Callable[[pa.Table, str, int, int, Places], str],
@@ -190,7 +207,7 @@ def _without_base(table: pa.Table, columns: _Columns, run: Codes, name: str) -> 
     bare: NDArray[np.bool_] = np.zeros(run.size, bool)
     for tasks, what in ((np.zeros(run.size, np.int64), "run"), (combined(columns["task"], columns["mode"]), "task")):
         own, shared = combined(run, tasks), combined(columns["source"], columns.model, tasks)
-        has = np.isin(own, np.unique(own[runs & at_zero])) | np.isin(shared, np.unique(shared[columns.base]))
+        has = _among(own, runs & at_zero) | _among(shared, columns.base)
         without = np.flatnonzero(runs & ~has & ~bare)
         if what == "run":
             bare = runs & ~has

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from triaxis.records.checks import check
 from triaxis.records.columns import BY_NAME, in_order, is_factor
 from triaxis.records.files import Origin, check_header, read_file, unused
-from triaxis.records.typed import codes, label, typed, typed_factor
+from triaxis.records.typed import codes, label, position, typed, typed_factor
 from triaxis.types import Level, TriaxisError
 
 
@@ -40,9 +40,7 @@ class Table:
     @cached_property
     def factors(self) -> dict[str, tuple[Level, ...]]:
         """What varied: factor columns with more than one level among runs, levels sorted."""
-        run = self.arrow["run"].chunk(0)
-        values = run.dictionary.to_pylist()
-        of_runs = codes(run) != (values.index("") if "" in values else -2)
+        of_runs = codes(self.arrow["run"]) != position(self.arrow["run"], "")
         found: dict[str, tuple[Level, ...]] = {}
         for name in filter(is_factor, self.arrow.column_names):
             column = self.arrow[name]
@@ -85,7 +83,7 @@ def read_table(path: str | Path | Sequence[str | Path], *, text: bool = True) ->
         from triaxis.records.store import Store  # a store reads its parts as tables
 
         return Store.open(folder, read_only=True).table(text=text)
-    return assembled([read_file(p, text=text) for p in paths])
+    return assembled(read_file(p, text=text) for p in paths)
 
 
 def make_table(data: pa.Table | Mapping[str, Any], name: str = "table") -> Table:
@@ -102,15 +100,17 @@ def _column(values: Any) -> pa.Array:
     return pa.array(values, from_pandas=True)
 
 
-def assembled(parts: Sequence[tuple[pa.Table, Origin]]) -> Table:
-    """One checked table of raw parts."""
-    tables, warnings = [], []
+def assembled(parts: Iterable[tuple[pa.Table, Origin]]) -> Table:
+    """One checked table of raw parts, each let go of when it is typed."""
+    tables, origins, warnings = [], [], []
     for raw, origin in parts:
         table, told = typed(raw, origin)
+        del raw
         tables.append(table)
+        origins.append(origin)
         warnings += told
     arrow = _joined(tables)
-    origins = [origin for _, origin in parts]
+    del tables, table
 
     def where(row: int) -> str:
         for origin in origins:

@@ -32,8 +32,8 @@ def typed(raw: pa.Table, origin: Origin) -> tuple[pa.Table, list[str]]:
         if column.name in raw.column_names:
             columns[column.name] = _typed(raw[column.name], column, origin)
         elif column.need != "measured":
-            columns[column.name] = pa.nulls(raw.num_rows, column.type)
-    base = pc.equal(columns["run"].cast(pa.string()), "")
+            columns[column.name] = pa.chunked_array([pa.nulls(raw.num_rows, column.type)])
+    base = pa.array(codes(columns["run"]) == position(columns["run"], ""))
     for column in COLUMNS:
         if column.need == "default":
             columns[column.name], n = _filled(columns[column.name], column, base)
@@ -66,7 +66,7 @@ def _unused(origin: Origin) -> list[str]:
     return [f"{origin.name}: not used: {', '.join(told)}; a factor is a column named axis.factor, as model.base"]
 
 
-def _filled(array: pa.ChunkedArray, column: Column, base: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int]:
+def _filled(array: pa.ChunkedArray, column: Column, base: pa.Array) -> tuple[pa.ChunkedArray, int]:
     """The column with its default in empty cells, and how many rows of runs got it (base rows need no seed)."""
     if array.null_count == 0:
         return array, 0
@@ -76,13 +76,14 @@ def _filled(array: pa.ChunkedArray, column: Column, base: pa.ChunkedArray) -> tu
         told = pc.sum(pc.is_null(array)).as_py() if column.name == "group" else told
     if column.type != LABEL:
         return pc.fill_null(array, pa.scalar(column.default, column.type)), told
-    return label(pc.fill_null(_as_text(array), column.default)), told
+    return _with_default(array, str(column.default)), told
 
 
 def _typed(array: pa.ChunkedArray, column: Column, origin: Origin) -> pa.ChunkedArray:
     where = _Where(origin, column.name)
     if column.type == pa.large_string():
-        return pc.fill_null(_as_text(array).cast(pa.large_string()), "")
+        plain = array.cast(pa.string()) if not pa.types.is_large_string(array.type) else array
+        return pc.fill_null(plain.cast(pa.large_string()), "")
     if pa.types.is_boolean(column.type):
         return _truths(array, where)
     result = _numbers(array, column, where) if column.number else _labels(array, column, where)
@@ -106,44 +107,45 @@ class _Where:
 
 
 def label(array: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray:
-    """Text as a dictionary of trimmed, sorted, used values: equal columns are equal whatever they were read from."""
+    """Any column as a dictionary of text, trimmed: equal columns are equal whatever they were read from."""
     if not pa.types.is_dictionary(array.type):
         array = pc.dictionary_encode(array)
-    array = pa.chunked_array(array).unify_dictionaries().combine_chunks() if _chunked(array) else array
-    if _chunked(array):  # combine_chunks of an empty column
-        array = pa.array([], LABEL)
-    values = pc.utf8_trim_whitespace(array.dictionary.cast(pa.string()))
-    indices = array.indices
-    used = pc.unique(pc.drop_null(indices))
-    kept = pc.unique(values.take(used))
+    if isinstance(array, pa.ChunkedArray):
+        chunks = array.unify_dictionaries().combine_chunks()
+        array = chunks if not isinstance(chunks, pa.ChunkedArray) else chunks.chunk(0)
+    return canonical(array.indices, pc.utf8_trim_whitespace(_as_text(array.dictionary)))
+
+
+def canonical(indices: pa.Array, values: pa.Array) -> pa.ChunkedArray:
+    """A dictionary column with the values that are used, each once, sorted; empty where the value is missing."""
+    kept = pc.unique(pc.drop_null(values.take(pc.unique(pc.drop_null(indices)))))
     kept = kept.take(pc.array_sort_indices(kept))
-    remap = pc.index_in(values, value_set=kept)
-    return pa.chunked_array([pa.DictionaryArray.from_arrays(remap.take(indices).cast(pa.int32()), kept)])
+    if not kept.equals(values):
+        indices = pc.index_in(values, value_set=kept).take(indices)
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(indices.cast(pa.int32()), kept)])
 
 
-def _chunked(array: pa.ChunkedArray | pa.Array) -> bool:
-    return isinstance(array, pa.ChunkedArray)
-
-
-def _as_text(array: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Any column as text; whole numbers without a decimal point."""
-    kind = array.type
-    if pa.types.is_dictionary(kind):
-        return array if pa.types.is_string(kind.value_type) else array.cast(kind.value_type).cast(pa.string())
+def _as_text(values: pa.Array) -> pa.Array:
+    """Values as text; whole numbers without a decimal point, NaN as missing."""
+    kind = values.type
     if pa.types.is_floating(kind):
-        whole = pc.all(pc.equal(pc.floor(array), array), skip_nulls=True).as_py()
-        array = pc.if_else(pc.is_nan(array), None, array)
-        return (array.cast(pa.int64()) if whole else array).cast(pa.string())
-    if pa.types.is_string(kind):
-        return array
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, kind), values)
+        whole = pc.all(pc.less(pc.abs(values), EXACT)).as_py() and pc.all(pc.equal(pc.floor(values), values)).as_py()
+        values = values.cast(pa.int64()) if whole else values
     try:
-        return array.cast(pa.string())
+        return values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise TriaxisError(f"a column of type {kind} where text was expected; convert it") from None
+        raise TriaxisError(f"a column holds {kind} values where text was expected; convert it") from None
+
+
+def position(column: pa.ChunkedArray, value: str) -> int:
+    """The code of a value of a text column; -2 (a code that no cell has) where it isn't there."""
+    values = column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
+    return values.index(value) if value in values else -2
 
 
 def _labels(array: pa.ChunkedArray, column: Column, where: _Where) -> pa.ChunkedArray:
-    result = label(_as_text(array)).chunk(0)
+    result = label(array).chunk(0)
     values = result.dictionary.to_pylist()
     codes = result.indices
     for code, value in enumerate(values):
@@ -156,15 +158,18 @@ def _labels(array: pa.ChunkedArray, column: Column, where: _Where) -> pa.Chunked
             hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(column.values)}"
             raise TriaxisError(where(_row_of(codes, code), f"unknown {column.name} {value!r}; {hint}"))
     if column.name == "run":  # an empty run is a value: the base
-        return label(pc.fill_null(result.cast(pa.string()), "")) if result.null_count else pa.chunked_array([result])
+        return _with_default(pa.chunked_array([result]), "")
     if values and values[0] == "":
-        return label(_without(result, ""))
+        return canonical(codes, pc.if_else(pc.equal(result.dictionary, ""), pa.scalar(None), result.dictionary))
     return pa.chunked_array([result])
 
 
-def _without(array: pa.DictionaryArray, value: str) -> pa.DictionaryArray:
-    values = pc.if_else(pc.equal(array.dictionary, value), None, array.dictionary)
-    return pa.DictionaryArray.from_arrays(array.indices, values).cast(pa.string())
+def _with_default(column: pa.ChunkedArray, default: str) -> pa.ChunkedArray:
+    if column.null_count == 0:
+        return column
+    flat = column.chunk(0)
+    values = pa.concat_arrays([flat.dictionary, pa.array([default])])
+    return canonical(pc.fill_null(flat.indices, len(values) - 1), values)
 
 
 def _row_of(codes: pa.Array, code: int) -> int:
@@ -177,7 +182,7 @@ def _row_of(codes: pa.Array, code: int) -> int:
 def _numbers(array: pa.ChunkedArray, column: Column, where: _Where) -> pa.ChunkedArray:
     kind = array.type
     if pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        array = _parsed(label(_as_text(array)).chunk(0), float, "number", where)
+        array = _parsed(label(array).chunk(0), float, "number", where)
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         if not pa.types.is_null(kind) and not pa.types.is_boolean(kind):
             raise TriaxisError(f"{where.origin.name}, {where.column}: holds {kind} values; give numbers")
@@ -239,7 +244,7 @@ def _truths(array: pa.ChunkedArray, where: _Where) -> pa.ChunkedArray:
             raise ValueError(word)
         return words[word.lower()]
 
-    numbers = _parsed(label(_as_text(array)).chunk(0), truth, "truth value (1 or 0)", where)
+    numbers = _parsed(label(array).chunk(0), truth, "truth value (1 or 0)", where)
     return pa.chunked_array([pc.equal(numbers, 1.0)])
 
 
@@ -259,7 +264,7 @@ def typed_factor(parts: list[pa.ChunkedArray]) -> pa.ChunkedArray:
 
     NaN and the usual words for nothing are missing. Equal levels get one type whichever way the file wrote them.
     """
-    labels = label(pa.concat_arrays([label(_as_text(part)).chunk(0).cast(pa.string()) for part in parts])).chunk(0)
+    labels = label(pa.chunked_array([label(part).chunk(0) for part in parts], LABEL)).chunk(0)
     words = [None if word in MISSING else word for word in labels.dictionary.to_pylist()]
     present = [word for word in words if word is not None]
     if present and all(word.lower() in ("true", "false") for word in present):
@@ -272,7 +277,7 @@ def typed_factor(parts: list[pa.ChunkedArray]) -> pa.ChunkedArray:
         kind = pa.int64() if whole else pa.float64()
         exact = [None if number is None else int(number) if whole else number for number in numbers]
         return pa.chunked_array([pa.array(exact, kind).take(labels.indices)])
-    return label(pa.DictionaryArray.from_arrays(labels.indices, pa.array(words, pa.string())).cast(pa.string()))
+    return canonical(labels.indices, pa.array(words, pa.string()))
 
 
 def _number(word: str) -> float | None:
@@ -284,12 +289,8 @@ def _number(word: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def codes(array: pa.ChunkedArray | pa.Array) -> NDArray[np.int64]:
+def codes(array: pa.ChunkedArray) -> NDArray[np.int32]:
     """Numbers from 0 that are equal where cells are; -1 for an empty cell."""
-    flat = array.combine_chunks() if _chunked(array) else array
-    if _chunked(flat):
-        flat = flat.chunk(0)
-    if not pa.types.is_dictionary(flat.type):
-        flat = pc.dictionary_encode(flat)
-    indices = flat.indices
-    return np.asarray(pc.fill_null(indices, pa.scalar(-1, indices.type)).to_numpy(zero_copy_only=False), np.int64)
+    flat = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+    indices = (flat if pa.types.is_dictionary(flat.type) else pc.dictionary_encode(flat)).indices
+    return np.asarray(pc.fill_null(indices, -1).to_numpy(zero_copy_only=False), np.int32)
