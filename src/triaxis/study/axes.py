@@ -1,0 +1,156 @@
+"""The settings of the three axes: what one condition fixes, with types, defaults and bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from math import ceil
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+
+from triaxis.study.fields import Amount, Count, Name, Positive, Range, Share, Strict, Value
+from triaxis.study.mistakes import Mistake, first_mistake, unknown
+from triaxis.types import AXES, Level, Structure
+
+DEFAULT_STEPS = 128  # where neither steps nor epochs are given; the lab's trajectories have shown their shape by then
+
+
+def _difficulty(value: object) -> object:
+    """Levels of difficulty as text: `3`, `3-5` or `all`; an order the wrong way round is refused here."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and "-" in text:
+        low, _, high = text.partition("-")
+        if low.isdigit() and high.isdigit() and int(low) > int(high):
+            raise ValueError(f"the levels {text} run backwards; write {high}-{low}")
+    return text
+
+
+class Optimization(Strict):
+    """How a run is trained."""
+
+    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
+    learning_rate: Positive = 3e-4  # of the peak, after warm-up
+    schedule: Literal["constant", "linear", "cosine", "wsd"] = "cosine"
+    warmup_ratio: Share = 0.1  # of all steps
+    steps: Count | None = None  # optimizer steps
+    epochs: Positive | None = None  # passes over the examples; instead of steps
+    batch_size: Count = 32  # examples (or packed rows) an optimizer step
+    micro_batch_size: Count | None = None  # examples in memory at once; the whole batch
+    weight_decay: Amount = 0.01
+    gradient_clip: Amount = 1.0  # of the gradient's norm; 0 is off
+    packing: bool = False
+
+
+class Data(Strict):
+    """What a run is trained on."""
+
+    task: Name
+    examples: Count = 4096
+    structure: Structure = "short_cot"
+    noise_rate: Share = 0.0  # of the examples that carry a wrong step
+    difficulty: Annotated[str, BeforeValidator(_difficulty), Field(pattern=r"^(all|\d{1,4}(-\d{1,4})?)$")] = "all"
+    replay_share: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the examples that are replayed from pretraining
+
+
+class Model(Strict):
+    """What a run starts from."""
+
+    base: Name
+
+
+AXIS_MODELS: Mapping[str, type[Strict]] = {"optimization": Optimization, "data": Data, "model": Model}
+SETTINGS: tuple[str, ...] = tuple(f"{axis}.{key}" for axis in AXES for key in AXIS_MODELS[axis].model_fields)
+
+
+@cache
+def _adapter(axis: str, key: str) -> TypeAdapter[Any]:
+    info = AXIS_MODELS[axis].model_fields[key]
+    annotated: Any = Annotated[info.annotation, info]
+    return TypeAdapter(annotated)
+
+
+def level_of(name: str, raw: object) -> Level:
+    """One level of a setting `axis.key`, checked and in its own type (1 is 1.0 for a rate); raises Mistake."""
+    axis, _, key = name.partition(".")
+    if raw is None:
+        raise Mistake(name, "is empty; give a value, or remove the key to take the default")
+    try:
+        level: Level = _adapter(axis, key).validate_python(raw, strict=True)
+    except ValidationError as error:
+        raise Mistake(name, str(first_mistake(error, {}))) from None
+    return level
+
+
+def value_of(name: str, raw: object) -> Value:
+    """The value of a setting as written: fixed, a list of levels (one alone is fixed) or a range; raises Mistake."""
+    if isinstance(raw, Mapping):
+        try:
+            bounds = Range.model_validate(dict(raw))
+        except ValidationError as error:
+            mistake = first_mistake(error, {"": Range.model_fields})
+            raise Mistake(name, f"a range is {{low: .., high: .., scale: linear|log}}: {mistake}") from None
+        low, high = level_of(name, bounds.low), level_of(name, bounds.high)  # both ends must be valid levels
+        if type(low) not in (int, float) or type(low) is not type(high):
+            raise Mistake(name, "takes no range; list its levels")
+        return bounds.model_copy(update={"low": low, "high": high})
+    if not isinstance(raw, list | tuple):
+        return level_of(name, raw)
+    if not raw:
+        raise Mistake(name, "an empty list; a factor needs at least two levels, a fixed setting one value")
+    levels = tuple(level_of(name, level) for level in raw)
+    for i, level in enumerate(levels):
+        if level in levels[:i]:
+            raise Mistake(name, f"the level {level} is listed twice")
+    return levels if len(levels) > 1 else levels[0]
+
+
+def section_of(axis: str, raw: object) -> dict[str, Value]:
+    """An axis of a study, `key -> value` in the order of the axis; raises Mistake."""
+    if not isinstance(raw, Mapping):
+        raise Mistake(
+            axis, "must be a mapping of settings, such as {" + next(iter(AXIS_MODELS[axis].model_fields)) + ": ..}"
+        )
+    fields = AXIS_MODELS[axis].model_fields
+    for key in raw:
+        if key not in fields:
+            raise unknown(
+                f"{axis}.{key}", (*(f"{axis}.{k}" for k in fields), *(s for s in SETTINGS if s.endswith(f".{key}")))
+            )
+    for key, info in fields.items():
+        if info.is_required() and key not in raw:
+            raise Mistake(f"{axis}.{key}", "missing; every study names it")
+    return {key: value_of(f"{axis}.{key}", raw[key]) for key in fields if key in raw}
+
+
+def resolve(given: Mapping[str, Level]) -> dict[str, Level]:
+    """Every setting `axis.key` of a condition from those given: defaults filled in; steps or epochs, never both."""
+    full: dict[str, Level | None] = {
+        name: given.get(name, AXIS_MODELS[name.split(".")[0]].model_fields[name.split(".")[1]].get_default())
+        for name in SETTINGS
+    }
+    if full["optimization.steps"] is None and full["optimization.epochs"] is None:
+        full["optimization.steps"] = DEFAULT_STEPS
+    if full["optimization.micro_batch_size"] is None:
+        full["optimization.micro_batch_size"] = full["optimization.batch_size"]
+    return {name: level for name, level in full.items() if level is not None}
+
+
+def total_steps(settings: Mapping[str, Level], rows: int | None = None) -> int:
+    """Optimizer steps of a condition: as set, or those of its epochs (the last, ragged batch counts).
+
+    `rows` is the number of training rows where it isn't the number of examples, that is with packing, which makes
+    fewer and longer rows.
+    """
+    if "optimization.steps" in settings:
+        return int(settings["optimization.steps"])
+    n = int(settings["data.examples"]) if rows is None else rows
+    return max(1, ceil(n * float(settings["optimization.epochs"]) / int(settings["optimization.batch_size"])))
+
+
+def difficulty_levels(difficulty: str) -> tuple[int, ...] | None:
+    """The levels that a `data.difficulty` names: "3-5" is (3, 4, 5); None for "all"."""
+    if difficulty == "all":
+        return None
+    low, _, high = difficulty.partition("-")
+    return tuple(range(int(low), int(high or low) + 1))

@@ -1,0 +1,58 @@
+"""The kinds of value that a study is made of: whole numbers, shares, names, ranges and lists of levels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from triaxis.types import Level
+
+
+class Strict(BaseModel):
+    """A section of a study: unknown keys, infinities and values of another type are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _listed(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
+
+
+MAX_WHOLE = 2**31 - 1
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MAX_WHOLE)]  # 1e3 is a whole number too
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_WHOLE)]
+Positive = Annotated[float, Field(gt=0)]
+Amount = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_listed), Field(min_length=1)]
+AS_IS = PlainSerializer(lambda value: value)  # what a plain validator has made is written as it is
+
+
+class Range(Strict):
+    """A factor that may take any value from `low` to `high`, drawn evenly on a linear or a logarithmic scale."""
+
+    low: int | float
+    high: int | float
+    scale: Literal["linear", "log"] = "linear"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low:g}) must be less than high ({self.high:g})")
+        if self.scale == "log" and self.low <= 0:
+            raise ValueError("a range on the log scale must start above 0")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are drawn; the study gives the bounds the type of their setting."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+Value = Level | tuple[Level, ...] | Range  # fixed, a factor with levels, a factor over a range

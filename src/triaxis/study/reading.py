@@ -1,0 +1,86 @@
+"""Reads a study's YAML: numbers as people write them (3e-4), each key once, every mistake with its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from pathlib import Path
+
+import yaml
+
+from triaxis.study.mistakes import shown
+from triaxis.types import TriaxisError
+
+MAX_BYTES = 1_000_000  # more is some other file, and a YAML reader would take minutes to say so
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader with the scalars of YAML 1.2 (its core schema) and without duplicate keys.
+
+    YAML 1.1 reads 3e-4 as text, `no` as false, 1:30 as 90 and 2026-01-01 as a date.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        seen: dict[object, int] = {}
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {shown(key)} is not a name", node.start_mark
+                )
+            if key in seen:
+                problem = f"the key {key} is given twice (first in line {seen[key]})"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+            seen[key] = line
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]{1,18}", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+0123456789."),
+    ),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
+
+
+def read_text(path: Path) -> str:
+    """The text of a study file; raises TriaxisError for a file that can't be read as one."""
+    try:
+        if path.is_dir():
+            raise TriaxisError(f"{path}: is a folder; name a study's YAML file")
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise TriaxisError(f"{path}: {size / 1e6:.1f} MB is too large for a study; name a study's YAML file")
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise TriaxisError(f"{path}: no such file; name a study's YAML file") from None
+    except PermissionError:
+        raise TriaxisError(f"{path}: may not be read; change its permissions") from None
+    except UnicodeDecodeError as error:
+        raise TriaxisError(f"{path}: not UTF-8 text (byte {error.start}); save the study as UTF-8") from None
+    except (OSError, ValueError) as error:
+        raise TriaxisError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_yaml(text: str, where: str) -> object:
+    """The content of a YAML document; raises TriaxisError, with line and column, where it isn't one."""
+    try:
+        data: object = yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
+        raise TriaxisError(f"{where}: {place}: {error.problem or error.context}; correct the YAML") from None
+    except yaml.YAMLError as error:
+        raise TriaxisError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+    except (RecursionError, ValueError):
+        raise TriaxisError(f"{where}: not a study: nested too deeply, or a number out of range") from None
+    if data is None:
+        raise TriaxisError(f"{where}: is empty; a study needs at least model.base, data.task and tasks")
+    return data

@@ -1,0 +1,348 @@
+"""The study: what to vary and what to ask, checked and resolved, with its conditions and runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from hashlib import sha256
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PlainValidator, PrivateAttr, ValidationError, field_validator, model_validator
+
+from triaxis.study.axes import AXIS_MODELS, SETTINGS, level_of, resolve, section_of, total_steps
+from triaxis.study.design import Design, Exclusion, Point, combinations
+from triaxis.study.fields import AS_IS, MAX_WHOLE, Amount, Count, Names, Positive, Range, Strict, Value, Whole
+from triaxis.study.mistakes import Mistake, first_mistake, nearest, shown, unknown
+from triaxis.study.reading import read_text, read_yaml
+from triaxis.study.trajectory import Trajectory
+from triaxis.types import AXES, GROUPS, Level, Mode, TriaxisError
+
+MAX_SEEDS = 1000
+ID_LENGTH = 80
+ID_ORDER = (  # of the settings in a run's id: what studies vary most comes first, since the end may be left out
+    "model.base", "data.task", "optimization.learning_rate", "data.structure", "data.noise_rate", "data.examples",
+    "data.difficulty", "data.replay_share", "optimization.steps", "optimization.epochs",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A point in the three axes: one level of every factor, and every setting `axis.key` resolved."""
+
+    levels: Mapping[str, Level]
+    settings: Mapping[str, Level]
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps, without packing (see `axes.total_steps`)."""
+        return total_steps(self.settings)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A condition with a seed."""
+
+    id: str
+    condition: Condition
+    seed: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One resolved setting and where it came from; `value` is the tuple of its levels where it is a factor."""
+
+    name: str
+    value: Level | tuple[Level, ...] | None
+    source: Literal["user", "study", "default"]
+
+
+def _tokens(value: object) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if type(value) is not int or not 1 <= value <= MAX_WHOLE:
+        raise ValueError(f"should be auto or a whole number of tokens, got {shown(value)}")
+    return value
+
+
+def _seeds(value: object) -> tuple[int, ...]:
+    if type(value) is int:
+        if not 1 <= value <= MAX_SEEDS:
+            raise ValueError(f"a number of seeds must be 1 to {MAX_SEEDS}, got {value}")
+        return tuple(range(value))
+    seeds = tuple(value) if isinstance(value, list | tuple) else ()
+    if not 1 <= len(seeds) <= MAX_SEEDS or not all(type(seed) is int and 0 <= seed <= MAX_WHOLE for seed in seeds):
+        raise ValueError(f"should be a number of seeds or a list of whole numbers from 0, got {shown(value)}")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"a seed is listed twice in {shown(list(seeds))}; each seed is one replicate")
+    return seeds
+
+
+class Evaluation(Strict):
+    """How every checkpoint is measured."""
+
+    items: Count = 60  # a task
+    samples: Count = 1  # an item
+    temperature: Amount = 0.0
+    max_new_tokens: Annotated[int | Literal["auto"], PlainValidator(_tokens), AS_IS] = (
+        "auto"  # 1.5 x the longest reference
+    )
+    modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = ("default",)
+    seed: Whole = 0  # of the items and the sampling; the same for every run, so that gains are paired
+
+    @field_validator("modes", mode="before")
+    @classmethod
+    def _distinct(cls, modes: object) -> object:
+        listed = (modes,) if isinstance(modes, str) else tuple(modes) if isinstance(modes, list) else modes
+        if isinstance(listed, tuple) and any(mode in listed[:i] for i, mode in enumerate(listed)):
+            raise ValueError("a mode is listed twice")
+        return listed
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(f"{self.samples} samples at temperature 0 would be the same; raise temperature or take 1")
+        return self
+
+
+class Budget(Strict):
+    """What the study may cost; None is no limit."""
+
+    minutes: Positive | None = None
+    disk_gb: Positive | None = None
+
+
+def _words(levels: Mapping[str, Any]) -> str:
+    return " and ".join(f"{name} {level}" for name, level in levels.items())
+
+
+_REQUIRED_KEYS: Any = Field(default={}, validate_default=True)  # an axis that is left out may still lack a key
+
+
+def _section(axis: str) -> PlainValidator:
+    return PlainValidator(partial(section_of, axis))
+
+
+class Study(Strict):
+    """A study, checked: made by `load_study` or `parse_study`, and unchangeable."""
+
+    name: Annotated[str, Field(pattern=r"^[^\W_][\w. -]{0,79}$")] = "study"
+    optimization: Annotated[dict[str, Value], _section("optimization"), AS_IS] = _REQUIRED_KEYS
+    data: Annotated[dict[str, Value], _section("data"), AS_IS] = _REQUIRED_KEYS
+    model: Annotated[dict[str, Value], _section("model"), AS_IS] = _REQUIRED_KEYS
+    design: Design = Design()
+    seeds: Annotated[tuple[int, ...], PlainValidator(_seeds), AS_IS] = (0, 1, 2)
+    tasks: Annotated[dict[str, Names], Field(min_length=1)]
+    trajectory: Trajectory = Trajectory()
+    evaluation: Evaluation = Evaluation()
+    budget: Budget = Budget()
+    _where: str = PrivateAttr(default="study")
+    _user: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @field_validator("tasks")
+    @classmethod
+    def _groups(cls, tasks: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        home: dict[str, str] = {}
+        for group, names in tasks.items():
+            if group not in GROUPS:
+                raise unknown(f"tasks.{group}", (f"tasks.{g}" for g in GROUPS), "unknown group")
+            for name in names:
+                if name in home:
+                    raise Mistake(f"tasks.{group}", f"the task {name} is listed twice (first in {home[name]})")
+                home[name] = group
+        return {group: tasks[group] for group in GROUPS if group in tasks}
+
+    @property
+    def given(self) -> dict[str, Value]:
+        """The settings of the axes as the study gives them, `axis.key` in axis order."""
+        return {f"{axis}.{key}": value for axis in AXES for key, value in getattr(self, axis).items()}
+
+    @cached_property
+    def factors(self) -> dict[str, tuple[Level, ...]]:
+        """What varies: `axis.key` to its levels, as listed; those that were drawn, in order, for a range."""
+        found: dict[str, tuple[Level, ...]] = {}
+        for name, value in self.given.items():
+            if isinstance(value, Range):
+                found[name] = tuple(sorted({point[name] for point in self._points}))
+            elif isinstance(value, tuple):
+                found[name] = value
+        return found
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Every resolved setting with its source, in the order of the study's sections."""
+        first = self.conditions()[0].settings
+        axes = {name: self.factors.get(name, first[name]) for name in SETTINGS if name in first}
+        if "optimization.micro_batch_size" not in self.given:
+            axes["optimization.micro_batch_size"] = axes["optimization.batch_size"]
+        values: dict[str, Any] = {"name": self.name, "seeds": self.seeds, **axes}
+        values |= {f"design.{key}": getattr(self.design, key) for key in self.design.keys}
+        values |= {f"tasks.{group}": names for group, names in self.tasks.items()}
+        for section in ("trajectory", "evaluation", "budget"):
+            values |= {f"{section}.{key}": value for key, value in getattr(self, section)}
+        values["design.exclude"] = tuple(_words(levels) for levels in self.design.exclude)
+        if "design.center" in values:
+            values["design.center"] = _words(self._center)
+        return [Setting(name, value, self._source(name)) for name, value in values.items()]
+
+    def _source(self, name: str) -> Literal["user", "study", "default"]:
+        section, _, key = name.partition(".")
+        content = getattr(self, section)
+        keys = content if isinstance(content, dict) else getattr(content, "model_fields_set", ())
+        if section not in self.model_fields_set or (key and key not in keys):
+            return "default"
+        return "user" if {name, section} & self._user else "study"
+
+    @cached_property
+    def _center(self) -> Point:
+        named = {n: self._level(f"design.center.{n}", n, raw) for n, raw in self.design.center.items()}
+        return {n: named.get(n, value[0]) for n, value in self.given.items() if isinstance(value, tuple)}
+
+    @cached_property
+    def _points(self) -> list[Point]:
+        factors = {name: value for name, value in self.given.items() if isinstance(value, tuple | Range)}
+        exclude: list[Exclusion] = []
+        for i, raw_levels in enumerate(self.design.exclude):
+            if not raw_levels:
+                raise Mistake(f"design.exclude[{i}]", "is empty; name a level of one factor or more")
+            exclude.append({
+                name: tuple(
+                    self._level(f"design.exclude[{i}].{name}", name, raw)
+                    for raw in (listed if isinstance(listed, list) else [listed])
+                )
+                for name, listed in raw_levels.items()
+            })  # fmt: skip
+        return combinations(self.design, factors, self._center, exclude)
+
+    def _level(self, path: str, name: str, raw: object) -> Level:
+        """A level that the design names, which must be one of a factor's."""
+        levels = self.given.get(name)
+        if not isinstance(levels, tuple):
+            factors = [n for n, value in self.given.items() if isinstance(value, tuple)]
+            near = nearest(name, factors)
+            hint = f"did you mean {near}?" if near else f"factors with levels: {', '.join(factors) or 'none'}"
+            raise Mistake(path, f"{name} is no factor with levels in this study; {hint}")
+        try:
+            level = level_of(name, raw)
+        except Mistake as mistake:
+            raise Mistake(path, str(mistake)) from None
+        if level not in levels:
+            raise Mistake(path, f"{level} is no level of {name}; it has {', '.join(str(v) for v in levels)}")
+        return level
+
+    @cached_property
+    def _conditions(self) -> tuple[Condition, ...]:
+        fixed: Point = {n: value for n, value in self.given.items() if not isinstance(value, tuple | Range)}
+        return tuple(Condition(point, resolve(fixed | point)) for point in self._points)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """The design's conditions, in a stable order."""
+        return self._conditions
+
+    def runs(self) -> tuple[Run, ...]:
+        """Every condition with the first seed, then with the next: what is there when a study stops is balanced."""
+        return tuple(
+            Run(self._id(condition, seed), condition, seed) for seed in self.seeds for condition in self._conditions
+        )
+
+    def _id(self, condition: Condition, seed: int) -> str:
+        """Readable (what isn't default), safe in a file name, and a function of nothing but what the run does."""
+        measured = {
+            "settings": dict(condition.settings),
+            "steps": self.trajectory.steps_for(condition.total_steps),
+            "evaluation": self.evaluation.model_dump(),
+            "tasks": {group: sorted(names) for group, names in self.tasks.items()},
+            "seed": seed,
+        }
+        digest = sha256(dumps(measured, sort_keys=True).encode()).hexdigest()[:8]
+        end, text = f"-s{seed}-{digest}", ""
+        for name in (*ID_ORDER, *(name for name in SETTINGS if name not in ID_ORDER)):
+            axis, key = name.split(".")
+            level = condition.settings.get(name)
+            if level is None or level == AXIS_MODELS[axis].model_fields[key].get_default() or key == "micro_batch_size":
+                continue
+            short = re.split(r"[/\\:]", str(level).rstrip("/\\"))[-1]
+            part = f"{',' if text else ''}{key}={re.sub(r'[^A-Za-z0-9._+-]', '_', short)}"
+            if len(text) + len(part) + len(end) <= ID_LENGTH:
+                text += part
+        return f"{text or 'run'}{end}"
+
+    def check_tasks(self, known: Sequence[str]) -> None:
+        """Refuse, as a TriaxisError with the nearest name, a task that isn't among those known."""
+        trained = self.given["data.task"]
+        asked = [("data.task", str(name)) for name in (trained if isinstance(trained, tuple) else (trained,))]
+        asked += [(f"tasks.{group}", name) for group, names in self.tasks.items() for name in names]
+        for path, name in asked:
+            if name not in known:
+                near = nearest(name, known)
+                hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
+                raise TriaxisError(f"{self._where}: {path}: no task {shown(name)}; {hint}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Study) and self.to_dict() == other.to_dict()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The study as written, ready for JSON; `parse_study` makes the same study of it."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def replace(self, **changes: Any) -> Study:
+        """The study with sections changed by its user (`seeds=1`, `evaluation={"items": 20}`): a mapping is merged."""
+        data = self.to_dict()
+        names: set[str] = set()
+        for section, change in changes.items():
+            merge = isinstance(change, Mapping)
+            data[section] = {**data.get(section, {}), **change} if merge else change
+            names |= {f"{section}.{key}" for key in change} if merge else {section}
+        study = parse_study(data, self._where)
+        study._user = self._user | names
+        return study
+
+
+def _check_conditions(study: Study) -> None:
+    """Refuse, as a Mistake, a study with a condition that can't be run."""
+    if {"steps", "epochs"} <= set(study.optimization):
+        raise Mistake("optimization.epochs", "given with optimization.steps, and one decides the other; remove one")
+    for condition in study.conditions():
+        settings = condition.settings
+        batch, micro = settings["optimization.batch_size"], settings["optimization.micro_batch_size"]
+        if int(micro) > int(batch):
+            raise Mistake("optimization.micro_batch_size", f"{micro} is more than optimization.batch_size {batch}")
+        if int(settings["data.examples"]) < int(batch):
+            less = f"{settings['data.examples']} is less than optimization.batch_size {batch}"
+            raise Mistake("data.examples", f"{less}; a batch would hold an example twice")
+        study.trajectory.steps_for(condition.total_steps)
+
+
+def _keys() -> dict[str, list[str]]:
+    """The valid keys of the study ("") and of each of its sections."""
+    sections: dict[str, type[Strict]] = {
+        "design": Design,
+        "trajectory": Trajectory,
+        "evaluation": Evaluation,
+        "budget": Budget,
+    }
+    return {"": list(Study.model_fields)} | {name: list(section.model_fields) for name, section in sections.items()}
+
+
+def parse_study(data: object, where: str = "study") -> Study:
+    """A study from the content of its file; `where` names it in errors. Raises TriaxisError, one line."""
+    try:
+        if not isinstance(data, Mapping):
+            raise Mistake("", "is not a mapping; a study has keys such as model, data and tasks")
+        study = Study.model_validate(dict(data))
+        study._where = where
+        _check_conditions(study)
+        return study
+    except ValidationError as error:
+        raise TriaxisError(f"{where}: {first_mistake(error, _keys())}") from None
+    except Mistake as mistake:
+        raise TriaxisError(f"{where}: {mistake}") from None
+
+
+def load_study(path: str | Path) -> Study:
+    """The study in a YAML file. Raises TriaxisError, one line."""
+    data = read_yaml(read_text(Path(path)), str(path))
+    return parse_study(data, str(path))

@@ -1,0 +1,50 @@
+"""Which steps of a run are measured: listed by the user, or by a rule that is dense where scores move early."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import PlainValidator
+
+from triaxis.study.fields import AS_IS, MAX_WHOLE, Strict
+from triaxis.study.mistakes import Mistake
+
+SIXTY_FOURTHS = (1, 2, 4, 8, 16, 32, 48, 64)  # of all steps; 640 steps give the paper's 10 20 40 80 160 320 480 640
+
+
+def default_steps(total_steps: int) -> tuple[int, ...]:
+    """Step 0 and at most eight more, doubling from 1/64 of the run to half of it, then 3/4 and the end.
+
+    Strictly increasing and a function of `total_steps` alone: 128 gives 0 2 4 8 16 32 64 96 128.
+    """
+    return tuple(sorted({0, *(max(1, (total_steps * part + 32) // 64) for part in SIXTY_FOURTHS)}))
+
+
+def _steps(value: object) -> tuple[int, ...] | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    steps = value if isinstance(value, list | tuple) else ()
+    if not steps or not all(type(step) is int and 0 <= step <= MAX_WHOLE for step in steps):
+        raise ValueError("should be auto or a list of steps, such as [4, 16, 64]")
+    if list(steps) != sorted(set(steps)):
+        raise ValueError("steps must increase, each listed once")
+    return tuple(steps)
+
+
+class Trajectory(Strict):
+    """The checkpoints of every run."""
+
+    steps: Annotated[tuple[int, ...] | Literal["auto"], PlainValidator(_steps), AS_IS] = "auto"
+
+    def steps_for(self, total_steps: int) -> tuple[int, ...]:
+        """The steps at which a run of `total_steps` is measured; 0, the base, and the last are always among them.
+
+        Raises Mistake where a listed step lies beyond the run.
+        """
+        if self.steps == "auto":
+            return default_steps(total_steps)
+        if self.steps[-1] > total_steps:
+            raise Mistake(
+                "trajectory.steps", f"step {self.steps[-1]} is beyond the end of a run of {total_steps} steps"
+            )
+        return tuple(sorted({0, *self.steps, total_steps}))
