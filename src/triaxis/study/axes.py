@@ -35,7 +35,7 @@ class Optimization(Strict):
     warmup_ratio: Share = 0.1  # of all steps
     steps: Count | None = None  # optimizer steps
     epochs: Positive | None = None  # passes over the examples; instead of steps
-    batch_size: Count = 32  # examples (or packed rows) an optimizer step
+    batch_size: Count = 32  # examples an optimizer step
     micro_batch_size: Count | None = None  # examples in memory at once; the whole batch
     weight_decay: Amount = 0.01
     gradient_clip: Amount = 1.0  # of the gradient's norm; 0 is off
@@ -136,16 +136,16 @@ def resolve(given: Mapping[str, Level]) -> dict[str, Level]:
     return {name: level for name, level in full.items() if level is not None}
 
 
-def total_steps(settings: Mapping[str, Level], rows: int | None = None) -> int:
-    """Optimizer steps of a condition: as set, or those of its epochs (the last, ragged batch counts).
+def total_steps(settings: Mapping[str, Level]) -> int:
+    """Optimizer steps of a condition: as set, or those of its epochs.
 
-    `rows` is the number of training rows where it isn't the number of examples, that is with packing, which makes
-    fewer and longer rows.
+    The ragged last batch of every epoch counts. Packing changes the layout of a batch, not its examples, so it
+    changes no step.
     """
     if "optimization.steps" in settings:
         return int(settings["optimization.steps"])
-    n = int(settings["data.examples"]) if rows is None else rows
-    return max(1, ceil(n * float(settings["optimization.epochs"]) / int(settings["optimization.batch_size"])))
+    an_epoch = ceil(int(settings["data.examples"]) / int(settings["optimization.batch_size"]))
+    return max(1, ceil(an_epoch * float(settings["optimization.epochs"])))
 
 
 def difficulty_levels(difficulty: str) -> tuple[int, ...] | None:

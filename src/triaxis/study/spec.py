@@ -38,7 +38,7 @@ class Condition:
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps, without packing (see `axes.total_steps`)."""
+        """Optimizer steps."""
         return total_steps(self.settings)
 
 
@@ -49,6 +49,7 @@ class Run:
     id: str
     condition: Condition
     seed: int
+    steps: tuple[int, ...]  # of its trajectory: 0 first, the run's length last
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Evaluation(Strict):
         "auto"  # 1.5 x the longest reference
     )
     modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = ("default",)
+    batch_size: Count = 512  # responses decoded together; no answer depends on it but to rounding
     seed: Whole = 0  # of the items and the sampling; the same for every run, so that gains are paired
 
     @field_validator("modes", mode="before")
@@ -245,7 +247,9 @@ class Study(Strict):
     def runs(self) -> tuple[Run, ...]:
         """Every condition with the first seed, then with the next: what is there when a study stops is balanced."""
         return tuple(
-            Run(self._id(condition, seed), condition, seed) for seed in self.seeds for condition in self._conditions
+            Run(self._id(condition, seed), condition, seed, self.trajectory.steps_for(condition.total_steps))
+            for seed in self.seeds
+            for condition in self._conditions
         )
 
     def _id(self, condition: Condition, seed: int) -> str:
