@@ -135,10 +135,13 @@ def typical() -> Analysis:
     for scale in ("points", "logit"):
         reason = NotEstimable("a cell is at 1: not testable, ceiling")
         effects.append(Effect("gain", 128, "safety", (LR,), "0.003 - 0.0003", scale, reason))
+    hot = "A higher learning rate costs accuracy out of domain."
     verdicts = (
-        Verdict("C1", "A higher learning rate costs accuracy out of domain.", "supported", "the interval lies below -5 points", "gain", 0.05, around(-0.341, 0.05), "points", "STUDY"),
-        Verdict("C2", "Three bases differ.", "not testable", "the design has two bases", "gain", None, None, "points", ""),
-    )  # fmt: skip
+        Verdict(
+            "C1", hot, "supported", "it lies below -5 points", "gain", 0.05, around(-0.341, 0.05), "points", "a paper"
+        ),
+        Verdict("C2", "Three bases differ.", "not testable", "there are two bases", "gain", None, None, "points", ""),
+    )
     return Analysis(
         trajectories=tuple(
             trajectory(cell, group, task=task, seed=seed, shift=0.01 * (seed - 1))
@@ -168,7 +171,8 @@ def large(n: int = 64, n_seeds: int = 1) -> Analysis:
     tasks = ("words", "boolean", "pointer", "letters", "extremes", "chain", "refusal")
     return Analysis(
         trajectories=tuple(
-            trajectory(cell, "far_ood", task=task, seed=seed) for cell in cells for seed in range(n_seeds) for task in tasks
+            trajectory(cell, "far_ood", task=task, seed=seed)
+            for cell in cells for seed in range(n_seeds) for task in tasks
         ),
         group_trajectories=(),
         condition_trajectories=tuple(trajectory(cell, group) for cell in cells for group in GROUPS),
@@ -188,10 +192,18 @@ def published() -> Analysis:
     bare = tuple(Interval(score, score, score) for score in (0.5, 0.45, 0.6))
     none = (None, None, None)
     unknown = NotEstimable("the number of items is not known")
-    one = Trajectory("r1", 0, "Qwen3-4B", "paper", condition, "MATH500", "ungrouped", "default", 1, None, (0, 10, 640), bare,
-                     none, none, none, none, "undecided", 0.55, {"dip": 0.55, "flat": 0.45}, unknown, unknown, unknown, None, "default")  # fmt: skip
-    held = GroupSummary(condition, "ungrouped", 640, 1, None, 0.5, 0.6, Interval(0.1, 0.1, 0.1), unknown, "undecided", 0.55, None,
-                        None, None, None, None)  # fmt: skip
+    one = Trajectory(
+        run="r1", seed=0, base="Qwen3-4B", source="paper", condition=condition, task="MATH500", group="ungrouped",
+        mode="default", n_runs=1, n_items=None, steps=(0, 10, 640), scores=bare, response_tokens=none, truncated=none,
+        refused=none, accuracy_finished=none, phase="undecided", phase_probability=0.55,
+        probabilities={"dip": 0.55, "flat": 0.45}, dip=unknown, regain_probability=unknown, net_gain=unknown, tau=None,
+        tau_from="default",
+    )  # fmt: skip
+    held = GroupSummary(
+        condition=condition, group="ungrouped", step=640, n_runs=1, n_items=None, base_score=0.5, score=0.6,
+        gain=Interval(0.1, 0.1, 0.1), best_gain=unknown, phase="undecided", phase_probability=0.55,
+        response_tokens=None, truncated=None, unparsed=None, refused=None, accuracy_finished=None,
+    )  # fmt: skip
     return Analysis((one,), (one,), (), (held,), (), (), ("no items: no intervals",), {}, 0, 0)
 
 

@@ -55,18 +55,10 @@ def answer(analysis: Analysis) -> list[Statement]:
 
 def _varied(analysis: Analysis) -> str:
     names = words.short_names(analysis.factors)
-    varied = "; ".join(f"{names[factor]} ({_levels(levels)})" for factor, levels in analysis.factors.items())
-    if analysis.n_records:
-        size = words.count(analysis.n_records, "record")
-    else:
-        size = "no records of single responses"
+    varied = "; ".join(f"{names[factor]} ({words.levels(levels)})" for factor, levels in analysis.factors.items())
+    size = words.count(analysis.n_records, "record") if analysis.n_records else "no records of single responses"
     measured = f"{words.count(len(conditions(analysis)), 'condition')}, {words.count(n_runs(analysis), 'run')}, {size}."
     return f"{varied}: {measured}" if varied else f"Nothing was varied: {measured}"
-
-
-def _levels(levels: Sequence[object]) -> str:
-    shown = [words.level(level) for level in levels]
-    return ", ".join(shown) if len(shown) <= 6 else f"{len(shown)} levels from {shown[0]} to {shown[-1]}"
 
 
 def _gains(analysis: Analysis, groups: Sequence[str], brief: bool = False) -> str:
@@ -74,7 +66,7 @@ def _gains(analysis: Analysis, groups: Sequence[str], brief: bool = False) -> st
     known = [(item, item.gain) for item in found if isinstance(item.gain, Interval)]
     if not known:
         return f"No gain is estimable in {_listed(groups)}."
-    text = f"{_extremes(analysis, known, several=len(groups) > 1)} {_signs(known, len(found))}"
+    text = f"{_extremes(analysis, known, several=len(groups) > 1)} {_signs(known, len(found))}".strip()
     if brief:
         return text
     picked = "The two named are picked as extremes, so they are likely overstated." if len(known) >= SEVERAL else ""
@@ -115,7 +107,7 @@ def _signs(known: Sequence[tuple[GroupSummary, Interval]], n: int) -> str:
     down = sum(gain.high < 0 and words.has_width(gain) for _, gain in known)
     bare = sum(not words.has_width(gain) for _, gain in known)
     if bare == n:
-        return "It has no interval." if n == 1 else "None has an interval."
+        return "" if n == 1 else "None has an interval."
     parts = [(up, "above zero"), (down, "below zero"), (len(known) - up - down - bare, "not clear of zero")]
     parts += [(bare, "without an interval"), (n - len(known), "not estimable")]
     told = ", ".join(f"{count} {what}" for count, what in parts if count)

@@ -26,6 +26,7 @@ from triaxis.report.tables import (
 )
 from triaxis.types import Analysis, Interval, Trajectory
 
+MAX_RUNS = 1500  # trajectories of a run on a task on the page, or it would grow past 8 MB
 MAX_FOREST = 40  # rows of a forest plot; the table holds all
 
 
@@ -165,6 +166,11 @@ def _wrapped_panels(titled: Mapping[str, Sequence[Trajectory]], columns: int = 3
 
 def _add_tasks(page: Page, analysis: Analysis, mode: str, who: Cast) -> None:
     runs = [one for one in analysis.trajectories if one.steps]
+    if len(runs) > MAX_RUNS:
+        page.notes["tasks"] = (
+            f"Here are the first {MAX_RUNS:,} of {len(runs):,}; the JSON of the analysis holds them all."
+        )
+        runs = runs[:MAX_RUNS]
     tasks: dict[str, list[Trajectory]] = {}
     for group in words.in_order(one.group for one in runs):
         for one in runs:
@@ -198,20 +204,11 @@ def _add_rows(page: Page, shown: Sequence[Trajectory], who: Cast) -> None:
         rows = [row for row in rows if any(value is not None for one in shown for value in row[1](one))]
         if len(rows) == 0 or (name == "finished" and len(rows) == 1):
             continue
-        panels = [
-            Panel(
-                title if at == 0 else "",
-                found,
-                values,
-                y_title,
-                at,
-                column,
-                top=_top(shown, values, percent),
-                percent=percent,
-            )
-            for at, (y_title, values, percent) in enumerate(rows)
-            for column, (title, found) in enumerate(_by_group(shown).items())
-        ]
+        panels = []
+        for at, (y_title, values, percent) in enumerate(rows):
+            top = _top(shown, values, percent)
+            for column, (title, found) in enumerate(_by_group(shown).items()):
+                panels.append(Panel(title if at == 0 else "", found, values, y_title, at, column, top, percent))
         page.plots[name] = _plot(name, label, trajectories_figure(panels, who, panel_height=170))
 
 

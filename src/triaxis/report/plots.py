@@ -144,20 +144,19 @@ def _lines(panel: Panel, cast: Cast, axis: StepAxis, suffix: str, runs: bool) ->
         ]
         if band and not runs and len(cast.styles) <= MAX_BANDS:
             drawn.append(shared | _band(band, style.color, factor))
-        drawn.append(
-            shared
-            | {
-                "x": x,
-                "y": y,
-                "mode": "lines" if runs else "lines+markers",
-                "line": {"color": style.color, "dash": style.dash, "width": 1 if runs else 2},
-                "marker": {"color": style.color, "symbol": style.marker, "size": 6},
-                "opacity": 0.65 if runs else 1,
-                "text": [f"{step:,}" for step in trajectory.steps],
-                "customdata": [_bounds(item, factor) for item in values],
-                "hovertemplate": _hover(trajectory, cast.names[key], panel, runs),
-            }
-        )
+        line = shared | {
+            "x": x,
+            "y": y,
+            "mode": "lines" if runs else "lines+markers",
+            "line": {"color": style.color, "dash": style.dash, "width": 1 if runs else 2},
+            "opacity": 0.65 if runs else 1,
+            "text": [f"{step:,}" for step in trajectory.steps],
+            "hovertemplate": _hover(trajectory, cast.names[key], panel, runs),
+        }
+        if not runs:
+            line["marker"] = {"color": style.color, "symbol": style.marker, "size": 6}
+            line["customdata"] = [_bounds(item, factor) for item in values]
+        drawn.append(line)
     return drawn
 
 
@@ -186,7 +185,7 @@ def _hover(trajectory: Trajectory, name: str, panel: Panel, runs: bool) -> str:
     unit = " %" if panel.percent else ""
     title = f"{panel.title}, {panel.y_title}" if panel.y_title else panel.title
     escaped = [html.escape(text).replace("%{", "% {") for text in (who, title)]
-    return f"<b>{escaped[0]}</b><br>{escaped[1]}<br>step %{{text}}: %{{y:.1f}}{unit}%{{customdata}}<extra></extra>"
+    return f"<b>{escaped[0]}</b><br>{escaped[1]}<br>step %{{text}}: %{{y:.1f}}{unit}{'' if runs else '%{customdata}'}<extra></extra>"
 
 
 def _phase_labels(panel: Panel, cast: Cast, suffix: str, height: int) -> list[Figure]:

@@ -124,7 +124,7 @@ def _kinds(kinds: Mapping[str, Sequence[str]]) -> str:
 
 
 def _varied(analysis: Analysis, what: Mapping[str, object]) -> Iterator[RenderableType]:
-    facts = [(factor, ", ".join(map(words.level, levels))) for factor, levels in analysis.factors.items()]
+    facts = [(factor, words.levels(levels, MAX_CONDITIONS)) for factor, levels in analysis.factors.items()]
     if not facts:
         facts = [("varied", "nothing: one condition")]
     facts.append(("measured", f"{words.count(len(conditions(analysis)), 'condition')}, "
@@ -146,7 +146,10 @@ def _gains(analysis: Analysis, rest: str) -> Iterator[RenderableType]:
     for group in groups:
         found = [summary for summary in analysis.summaries if summary.group == group]
         yield _heading(f"{words.group_word(group)}: {_common(found)}")
-        yield _gain_table(found, analysis, rest)
+        kept = _shortened(found)
+        yield _gain_table(kept, analysis)
+        if len(kept) < len(found):
+            yield Text(f"... and {len(found) - len(kept) + 1} {rest}, with gains between these")
     if groups:
         yield Text(LEGEND, style="dim")
 
@@ -165,21 +168,18 @@ def _range(values: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,}-{high:,}"
 
 
-def _gain_table(found: Sequence[GroupSummary], analysis: Analysis, rest: str) -> Table:
+def _gain_table(kept: Sequence[GroupSummary | None], analysis: Analysis) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False)
     names = _factor_columns(analysis)
     for header in names.values() or ["condition"]:
         table.add_column(header, overflow="fold")
     for header in ("base", "score", "gain [95 %]", "best"):
-        table.add_column(header, justify="right", overflow="fold")
+        table.add_column(header, justify="right", no_wrap=header != "best", overflow="fold")
     table.add_column("phase", overflow="fold")
     for header in ("tokens", "cut", "refused"):
-        table.add_column(header, justify="right", overflow="fold")
-    kept, left_out = _shortened(found)
-    for index, summary in enumerate(kept):
-        if left_out and index == MAX_CONDITIONS // 2:
-            table.add_row(Text(f"... and {left_out} {rest}"))
-        table.add_row(*map(Text, _gain_cells(summary, names, analysis)))
+        table.add_column(header, justify="right", no_wrap=True)
+    for summary in kept:
+        table.add_row(*map(Text, ["..."] if summary is None else _gain_cells(summary, names, analysis)))
     return table
 
 
@@ -212,13 +212,13 @@ def _gain_cells(summary: GroupSummary, names: Mapping[str, str], analysis: Analy
     ]
 
 
-def _shortened(found: Sequence[GroupSummary]) -> tuple[list[GroupSummary], int]:
-    """All conditions as they come where they are few; else those that gained most and least, and how many were left."""
+def _shortened(found: Sequence[GroupSummary]) -> list[GroupSummary | None]:
+    """All conditions as they come where they are few; else those that gained most and least, with a gap between."""
     if len(found) <= MAX_CONDITIONS:
-        return list(found), 0
+        return list(found)
     ranked = sorted(found, key=lambda item: -item.gain.value if isinstance(item.gain, Interval) else float("inf"))
     half = MAX_CONDITIONS // 2
-    return [*ranked[:half], *ranked[-half:]], len(found) - MAX_CONDITIONS
+    return [*ranked[:half], None, *ranked[-half:]]
 
 
 # -- effects and verdicts ---------------------------------------------------------------------------------------------
@@ -228,7 +228,9 @@ def _effects(analysis: Analysis, rest: str) -> Iterator[RenderableType]:
     rows = effect_rows(analysis.effects)
     ranked = clearest_first(rows)
     if not rows:
-        yield _heading("Effects: none, no factor has two levels to compare")
+        compared = any(len(levels) > 1 for levels in analysis.factors.values())
+        reason = "none was asked for" if compared else "none, no factor has two levels to compare"
+        yield _heading(f"Effects: {reason}")
         return
     if not ranked:
         yield _heading(f"Effects: none of {len(rows)} is estimable (the reasons are below)")

@@ -108,6 +108,12 @@ def level(value: object) -> str:
     return str(value)
 
 
+def levels(values: Sequence[object], most: int = 6) -> str:
+    """The levels of a factor: "0.0003, 0.003", or how many there are and their ends."""
+    shown = [level(value) for value in values]
+    return ", ".join(shown) if len(shown) <= most else f"{len(shown)} levels from {shown[0]} to {shown[-1]}"
+
+
 def count(n: int, noun: str, plural: str | None = None) -> str:
     """A number of things: "1 run", "1,200 records"."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
