@@ -24,10 +24,10 @@ SCHEMA = (
     " message TEXT NOT NULL DEFAULT '')",
     "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL, source TEXT NOT NULL,"
     " place INTEGER NOT NULL)",
-    # a base is run '' at step 0, told from other bases by `base`
+    # a base is run '' at step 0, told from other bases by `base`; `evaluation` says what it was asked
     "CREATE TABLE IF NOT EXISTS checkpoints (run TEXT NOT NULL, base TEXT NOT NULL DEFAULT '', step INTEGER NOT NULL,"
     " tokens INTEGER NOT NULL, epoch REAL NOT NULL, loss REAL, token_accuracy REAL, n_records INTEGER NOT NULL,"
-    " file TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (run, base, step))",
+    " file TEXT NOT NULL, bytes INTEGER NOT NULL, evaluation TEXT NOT NULL DEFAULT '', PRIMARY KEY (run, base, step))",
     "CREATE TABLE IF NOT EXISTS costs (run TEXT NOT NULL, base TEXT NOT NULL DEFAULT '', step INTEGER NOT NULL,"
     " phase TEXT NOT NULL, seconds REAL NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (run, base, step, phase))",
 )

@@ -172,14 +172,17 @@ class Store:
             raise ValueError(f"run {run!r} is not known; add_run first")
         self._keep(run, "", checkpoint, records, costs, f"{run}/step-{checkpoint.step:06d}.parquet")
 
-    def write_base(self, base: str, records: Sequence[Record], costs: Costs) -> None:
-        """Keep the records of a base model (run empty, step 0), which serve every run of that base."""
+    def write_base(self, base: str, records: Sequence[Record], costs: Costs, evaluation: str = "") -> None:
+        """Keep the records of a base model (run empty, step 0), which serve every run of that base.
+
+        `evaluation` is an id of what it was asked; a base that was asked something else is replaced.
+        """
         wrong = next((r for r in records if (r.run, r.step) != ("", 0)), None)
         if wrong is not None:
             raise ValueError(f"a record of run {wrong.run!r} step {wrong.step} among those of base {base!r}")
         digest = hashlib.sha256(base.encode()).hexdigest()[:8]
         readable = re.sub(r"[^\w.=,+-]+", "-", base)[-60:]
-        self._keep("", base, Checkpoint(0), records, costs, f"_bases/{readable}-{digest}.parquet")
+        self._keep("", base, Checkpoint(0), records, costs, f"_bases/{readable}-{digest}.parquet", evaluation)
 
     def _keep(
         self,
@@ -189,13 +192,14 @@ class Store:
         records: Sequence[Record],
         costs: Costs,
         file: str,
+        evaluation: str = "",
     ) -> None:
         size = write_part(self.path / "records" / file, records)
         c = checkpoint
-        row = (run, base, c.step, c.tokens, c.epoch, c.loss, c.token_accuracy, len(records), file, size)
+        row = (run, base, c.step, c.tokens, c.epoch, c.loss, c.token_accuracy, len(records), file, size, evaluation)
         spent = [(run, base, c.step, phase, seconds, tokens) for phase, (seconds, tokens) in costs.items()]
         with self._change():
-            self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             self._db.execute("DELETE FROM costs WHERE run = ? AND base = ? AND step = ?", (run, base, c.step))
             self._db.executemany("INSERT INTO costs VALUES (?, ?, ?, ?, ?, ?)", spent)
         self._damaged.pop((run, base, c.step), None)
@@ -245,9 +249,9 @@ class Store:
         steps = self._rows("SELECT step FROM checkpoints WHERE run = ? AND base = ''", (run,))
         return {step for (step,) in steps if (run, "", step) not in self._damaged}
 
-    def bases_done(self) -> set[str]:
-        """The base models that are measured, and whole."""
-        bases = self._rows("SELECT base FROM checkpoints WHERE run = ''")
+    def bases_done(self, evaluation: str = "") -> set[str]:
+        """The base models that are measured on this evaluation, and whole."""
+        bases = self._rows("SELECT base FROM checkpoints WHERE run = '' AND evaluation = ?", (evaluation,))
         return {base for (base,) in bases if ("", base, 0) not in self._damaged}
 
     def status(self) -> list[RunStatus]:

@@ -1,0 +1,1 @@
+"""Data that the package ships: the demo's studies and the published tables."""
