@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from triaxis.records.columns import ACCURACY, is_factor
+from triaxis.records.columns import ACCURACY, BASE, is_factor
 from triaxis.records.typed import codes, position
 from triaxis.types import TriaxisError
 
@@ -50,7 +50,7 @@ class _Columns:
         self.table = table
         self.made: dict[str, Codes] = {}
         self.base: NDArray[np.bool_] = self["run"] == position(table["run"], "")
-        self.model = self["model.base"] if "model.base" in table.column_names else np.zeros(table.num_rows, np.int32)
+        self.model = self[BASE] if BASE in table.column_names else np.zeros(table.num_rows, np.int32)
         self.unit = combined(self["run"], np.where(self.base, self.model, -1))
 
     def __getitem__(self, name: str) -> Codes:
@@ -192,6 +192,10 @@ def _two_groups(table: pa.Table, name: str, first: int, second: int, where: Plac
     return f"{where(second)}, group: {new} for task {task!r} of run {run!r}, but {old} at {where(first)}; choose one"
 
 
+def _runs(n: int) -> str:
+    return "1 run has" if n == 1 else f"{n:,} runs have"
+
+
 def _names(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(repr(name) for name in names[:SHOWN]) + more
@@ -218,11 +222,11 @@ def _without_base(table: pa.Table, columns: _Columns, run: Codes, name: str) -> 
                 )
             names = sorted({_value(table, "run", int(i)) for i in without[_representatives(run[without])]})
             if names:
-                warnings.append(f"{len(names)} runs have no step 0, so no gains: {_names(names)}")
+                warnings.append(f"{_runs(len(names))} no step 0, so no gains: {_names(names)}")
         elif without.size:
             pairs = without[_representatives(own[without])]
             told = sorted({f"{_value(table, 'task', int(i))} of {_value(table, 'run', int(i))}" for i in pairs})
-            warnings.append(f"no base score, so no gain, for {len(told)} (task, run) pairs: {_names(told)}")
+            warnings.append(f"no base score, so no gain: {_names(told)}")
     return warnings
 
 
@@ -244,7 +248,7 @@ def _missing_levels(table: pa.Table, columns: _Columns, run: Codes) -> list[str]
 
 def _disagreeing(table: pa.Table, columns: _Columns) -> list[str]:
     """Base summaries that differ between sources: both are kept, each serves its own source."""
-    if "model.base" not in table.column_names:
+    if BASE not in table.column_names:
         return []
     summary = np.asarray(pc.is_null(table["item"]).combine_chunks().to_numpy(zero_copy_only=False), bool)
     rows = np.flatnonzero(columns.base & summary)
@@ -259,7 +263,7 @@ def _disagreeing(table: pa.Table, columns: _Columns) -> list[str]:
         told = dict.fromkeys(
             f"{scores[j]:g} in {_value(table, 'source', int(rows[j])) or 'no source'}" for j in (i, *others)
         )
-        base, task = _value(table, "model.base", int(rows[i])), _value(table, "task", int(rows[i]))
+        base, task = _value(table, BASE, int(rows[i])), _value(table, "task", int(rows[i]))
         warnings.append(
             f"sources disagree on the base score of {base} on {task}: {'; '.join(told)}; each serves its own"
         )

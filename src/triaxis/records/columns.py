@@ -11,6 +11,7 @@ from triaxis.types import AXES, GROUPS, MODES, Outcome
 
 UNGROUPED = "ungrouped"
 ACCURACY = "accuracy"
+BASE = "model.base"  # the factor by which a base row finds the runs that it serves
 LABEL = pa.dictionary(pa.int32(), pa.string())  # few different texts on many rows
 
 Need = Literal["needed", "default", "record", "summary", "measured"]
@@ -50,7 +51,9 @@ COLUMNS = (
     Column("higher_is_better", pa.bool_(), "default", "whether a larger score is the better one", True),
     Column("item", LABEL, "record", "id of the item; empty on a summary row"),
     Column("sample", pa.int64(), "default", "which response to the item, from 0", 0, minimum=0),
-    Column("outcome", LABEL, "record", "what became of the response", values=tuple(Outcome)),
+    Column(
+        "outcome", LABEL, "record", "what became of the response", values=tuple(outcome.value for outcome in Outcome)
+    ),
     Column("score", pa.float64(), "needed", "1 is always the desired behaviour; accuracy lies in [0, 1]"),
     Column("response_tokens", pa.float64(), "record", "tokens of the response (their mean, on a summary)", minimum=0),
     Column("n_items", pa.int64(), "summary", "items behind a summary; empty: it has no interval", minimum=1),

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from triaxis.records.columns import BY_NAME, LABEL, is_factor
+from triaxis.records.columns import BASE, BY_NAME, LABEL, is_factor
 from triaxis.records.files import Origin
 from triaxis.records.parts import read_part
 from triaxis.records.table import Table, assembled
@@ -21,7 +21,6 @@ from triaxis.types import Checkpoint
 if TYPE_CHECKING:
     from triaxis.records.store import RunStatus
 
-BASE = "model.base"
 ORDER = ("source", "run", BASE, "step", "task", "mode", "item", "sample")
 MEASURED = ("tokens", "epoch", "loss", "token_accuracy")
 

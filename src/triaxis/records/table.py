@@ -128,7 +128,7 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
     columns = {}
     for name in names:
         if is_factor(name):
-            columns[name] = typed_factor([_part(table, name, pa.string()) for table in tables])
+            columns[name] = typed_factor(name, [_part(table, name, pa.string()) for table in tables])
             continue
         kind = BY_NAME[name].type
         column = pa.chunked_array([chunk for table in tables for chunk in _part(table, name, kind).chunks], kind)

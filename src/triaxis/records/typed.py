@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from triaxis.records.columns import BY_NAME, COLUMNS, LABEL, Column, in_order, is_factor
+from triaxis.records.columns import BASE, BY_NAME, COLUMNS, LABEL, Column, in_order, is_factor
 from triaxis.records.files import MISSING, Origin
 from triaxis.types import AXES, TriaxisError
 
@@ -30,20 +30,33 @@ def typed(raw: pa.Table, origin: Origin) -> tuple[pa.Table, list[str]]:
     columns: dict[str, pa.ChunkedArray] = {}
     for column in COLUMNS:
         if column.name in raw.column_names:
-            columns[column.name] = _typed(raw[column.name], column, origin)
+            given = raw[column.name]
+            if column.need == "measured" and pa.types.is_floating(given.type):
+                given, told = _measurable(given, column, origin)
+                warnings += told
+            columns[column.name] = _typed(given, column, origin)
         elif column.need != "measured":
             columns[column.name] = pa.chunked_array([pa.nulls(raw.num_rows, column.type)])
     base = pa.array(codes(columns["run"]) == position(columns["run"], ""))
     for column in COLUMNS:
         if column.need == "default":
             columns[column.name], n = _filled(columns[column.name], column, base)
-            given = column.name in raw.column_names
-            if n and (given or column.name == "group"):
+            if n and (column.name in raw.column_names or column.name == "group"):
                 warnings.append(f"{origin.name}: no {column.name} in {_count(n)}: taken as {column.default!r}")
     for name in filter(is_factor, raw.column_names):
         columns[name] = raw[name]
     names = in_order(set(columns))
     return pa.table({name: columns[name] for name in names}), warnings
+
+
+def _measurable(array: pa.ChunkedArray, column: Column, origin: Origin) -> tuple[pa.ChunkedArray, list[str]]:
+    """A measurement without its infinite values: a loss that ran away is told, not averaged."""
+    infinite = pc.is_inf(array)
+    n = pc.sum(infinite).as_py() or 0
+    if not n:
+        return array, []
+    kept = pc.if_else(infinite, pa.scalar(None, array.type), array)
+    return kept, [f"{origin.name}: {column.name} is infinite in {_count(n)}: taken as missing"]
 
 
 def _count(n: int) -> str:
@@ -146,21 +159,22 @@ def position(column: pa.ChunkedArray, value: str) -> int:
 
 def _labels(array: pa.ChunkedArray, column: Column, where: _Where) -> pa.ChunkedArray:
     result = label(array).chunk(0)
-    values = result.dictionary.to_pylist()
-    codes = result.indices
-    for code, value in enumerate(values):
-        if "\n" in value or "\r" in value:
-            raise TriaxisError(
-                where(_row_of(codes, code), "a line break inside the name (an open quote?); mend the row")
-            )
-        if value and column.values is not None and value not in column.values:
-            near = get_close_matches(value.lower(), column.values, 1, 0.5)
+    codes, values = result.indices, result.dictionary
+    broken = pc.match_substring_regex(values, r"[\r\n]")
+    if pc.any(broken).as_py():
+        row = _row_of(codes, pc.index(broken, True).as_py())
+        raise TriaxisError(where(row, "a line break inside the name (an open quote?); mend the row"))
+    if column.values is not None:
+        code = pc.index(pc.is_in(values, value_set=pa.array([*column.values, ""])), False).as_py()
+        if code >= 0:
+            word = values[code].as_py()
+            near = get_close_matches(word.lower(), column.values, 1, 0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(column.values)}"
-            raise TriaxisError(where(_row_of(codes, code), f"unknown {column.name} {value!r}; {hint}"))
+            raise TriaxisError(where(_row_of(codes, code), f"unknown {column.name} {_shortened(word)!r}; {hint}"))
     if column.name == "run":  # an empty run is a value: the base
         return _with_default(pa.chunked_array([result]), "")
-    if values and values[0] == "":
-        return canonical(codes, pc.if_else(pc.equal(result.dictionary, ""), pa.scalar(None), result.dictionary))
+    if len(values) and values[0].as_py() == "":
+        return canonical(codes, pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values))
     return pa.chunked_array([result])
 
 
@@ -259,14 +273,15 @@ def _shortened(value: str) -> str:
 # Factors
 
 
-def typed_factor(parts: list[pa.ChunkedArray]) -> pa.ChunkedArray:
+def typed_factor(name: str, parts: list[pa.ChunkedArray]) -> pa.ChunkedArray:
     """One factor over all its files: whole numbers, numbers, truth values where every cell is one, else text.
 
-    NaN and the usual words for nothing are missing. Equal levels get one type whichever way the file wrote them.
+    NaN and the usual words for nothing are missing. Equal levels get one type whichever way the file wrote them. The
+    name of a base stays text, whatever it looks like.
     """
     labels = label(pa.chunked_array([label(part).chunk(0) for part in parts], LABEL)).chunk(0)
     words = [None if word in MISSING else word for word in labels.dictionary.to_pylist()]
-    present = [word for word in words if word is not None]
+    present = [word for word in words if word is not None] if name != BASE else []
     if present and all(word.lower() in ("true", "false") for word in present):
         truths = [None if word is None else word.lower() == "true" for word in words]
         return pa.chunked_array([pa.array(truths, pa.bool_()).take(labels.indices)])
