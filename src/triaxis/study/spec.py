@@ -16,6 +16,7 @@ from pydantic import Field, PlainValidator, PrivateAttr, ValidationError, field_
 from triaxis.study.axes import AXIS_MODELS, SETTINGS, level_of, resolve, section_of, total_steps
 from triaxis.study.design import Design, Exclusion, Point, combinations
 from triaxis.study.fields import AS_IS, MAX_WHOLE, Amount, Count, Names, Positive, Range, Strict, Value, Whole
+from triaxis.study.identify import Identification, identify
 from triaxis.study.mistakes import Mistake, first_mistake, nearest, shown, unknown
 from triaxis.study.reading import read_text, read_yaml
 from triaxis.study.trajectory import Trajectory
@@ -273,6 +274,10 @@ class Study(Strict):
             if len(text) + len(part) + len(end) <= ID_LENGTH:
                 text += part
         return f"{text or 'run'}{end}"
+
+    def identification(self) -> Identification:
+        """What the design identifies, from every resolved setting, so that what moves with steps is known too."""
+        return identify([condition.settings for condition in self._conditions], len(self.seeds))
 
     def check_tasks(self, known: Sequence[str]) -> None:
         """Refuse, as a TriaxisError with the nearest name, a task that isn't among those known."""
