@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,14 +31,13 @@ def demo(
     """A real study on the built-in tiny models, in minutes on a laptop's CPU."""
     import yaml
 
-    from triaxis.study import parse_study
+    from triaxis.study import load_study
 
-    name = "demo-quick.yaml" if quick else "demo.yaml"
-    declared = yaml.safe_load(files("triaxis.data").joinpath(name).read_text(encoding="utf-8"))
-    replicates = seeds or declared["seeds"]
-    declared["seeds"] = [SEEDS_APART * seed + k for k in range(replicates)]
-    declared["evaluation"]["seed"] = seed
-    _carry_out(parse_study(declared, where=name), yaml.safe_dump(declared, sort_keys=False), out, jobs)
+    with as_file(files("triaxis.data") / ("demo-quick.yaml" if quick else "demo.yaml")) as path:
+        declared = load_study(path)
+    replicates = seeds or len(declared.seeds)
+    chosen = declared.replace(seeds=[SEEDS_APART * seed + k for k in range(replicates)], evaluation={"seed": seed})
+    _carry_out(chosen, yaml.safe_dump(chosen.to_dict(), sort_keys=False), out, jobs)
 
 
 def run(

@@ -92,6 +92,9 @@ class LocalPool:
 
     def close(self) -> None:
         for worker in list(self._workers):
+            if worker.job is None:
+                worker.pipe.close()  # an idle worker ends by itself when nobody can give it work
+                worker.process.join(timeout=5)
             self._discard(worker)
 
     def _hand_out(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from triaxis.axes.data import TrainingExample, training_set
 from triaxis.axes.model import load_base
@@ -31,8 +32,7 @@ def follow(job: Job) -> Iterator[Measured]:
     is not finite, TriaxisError where the settings can't be followed.
     """
     if job.steps == (0,):
-        torch.set_num_threads(1)
-        model, tokenizer = load_base(str(job.settings["model.base"]))
+        model, tokenizer = _base(job)
         yield _measured(job, Checkpoint(0), model, tokenizer, _asked(job, tokenizer), train=None)
         return
     model, tokenizer, rows, training = prepare(job)
@@ -53,12 +53,8 @@ def follow(job: Job) -> Iterator[Measured]:
 
 
 def prepare(job: Job) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[Row], Training]:
-    """The base, its tokenizer, the rows of the run and its training at step 0; one thread from here on.
-
-    An engine runs several jobs at once, and two threads each are slower on the same cores.
-    """
-    torch.set_num_threads(1)
-    model, tokenizer = load_base(str(job.settings["model.base"]))
+    """The base, its tokenizer, the rows of the run and its training at step 0; one thread from here on."""
+    model, tokenizer = _base(job)
     rows = [render(example, tokenizer) for example in training_set(_axis(job, "data"), job.seed)]
     training = Training(model, batcher(job, rows, tokenizer.pad_token_id), recipe(job))
     return model, tokenizer, rows, training
@@ -149,6 +145,12 @@ def batcher(job: Job, rows: Sequence[Row], pad: int) -> Callable[[int], list[Bat
         return [collate(p, pad) if length is None else pack(p, pad, length) for p in parts]
 
     return of
+
+
+def _base(job: Job) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    torch.set_num_threads(1)  # an engine runs several jobs at once; two threads each are slower on the same cores
+    disable_progress_bar()  # a bar for every model that is loaded says nothing about the study
+    return load_base(str(job.settings["model.base"]))
 
 
 def _asked(job: Job, tokenizer: PreTrainedTokenizerBase) -> list[Question]:
