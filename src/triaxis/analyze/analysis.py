@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from triaxis.analyze.dense import build
-from triaxis.analyze.effects import effects
+from triaxis.analyze.claims import Evidence, judge, shipped_claims
+from triaxis.analyze.dense import Panel, build
+from triaxis.analyze.effects import effects, primary_mode
 from triaxis.analyze.paths import Path, by_condition, group_paths, task_paths
 from triaxis.analyze.summaries import group_summaries
 from triaxis.analyze.trajectories import Noises, condition_trajectory, run_trajectory, seed_noises
-from triaxis.types import Analysis, Trajectory, TriaxisError
+from triaxis.types import Analysis, Trajectory, TriaxisError, Verdict
 
 if TYPE_CHECKING:
     from triaxis.records import Table
@@ -40,7 +42,7 @@ def analyze(table: Table, *, study: Study | None = None, seed: int = 0) -> Analy
         condition_trajectories=tuple(conditions.values()),
         summaries=group_summaries(groups, conditions),
         effects=found,
-        verdicts=(),
+        verdicts=verdicts(tasks, panel),
         warnings=(*table.warnings, *warnings),
         factors=panel.factors,
         n_records=panel.n_records,
@@ -54,3 +56,22 @@ def _pool(path: Path) -> tuple[str, str, str, str]:
 
 def _runs(paths: Sequence[Path], noises: Noises) -> tuple[Trajectory, ...]:
     return tuple(run_trajectory(path, noises[_pool(path)]) for path in paths)
+
+
+def verdicts(tasks: Sequence[Path], panel: Panel) -> tuple[Verdict, ...]:
+    """The ledger's verdicts, source by source in the primary mode; a claim that no source can test is told once."""
+    sources = sorted({path.source for path in tasks})
+    evidence = []
+    for source in sources:
+        own = [path for path in tasks if path.source == source]
+        mode = primary_mode({path.mode for path in own})
+        evidence.append(Evidence(source, [path for path in own if path.mode == mode], panel))
+    found: list[Verdict] = []
+    for claim in shipped_claims():
+        judged = [judge(claim, each) for each in evidence]
+        tested = [v for v in judged if v.decision != "not testable"]
+        if len(sources) > 1:
+            names = [e.source for e, v in zip(evidence, judged, strict=True) if v.decision != "not testable"]
+            tested = [replace(v, reason=f"{name}: {v.reason}") for name, v in zip(names, tested, strict=True)]
+        found += tested or judged[:1]
+    return tuple(found)

@@ -116,13 +116,12 @@ def _contrast(cells: Cells, target: Target, index: dict[str, int]) -> Contrast |
 
 def summaries(paths: Sequence[Path], estimand: Estimand, scale: Scale) -> list[Summary] | NotEstimable:
     """Every run's summary, or the first reason why one has none."""
-    found = []
-    for path in paths:
-        summary = summarise(path, estimand, scale)
-        if isinstance(summary, NotEstimable):
-            return NotEstimable(summary.reason if len(paths) == 1 else f"run {path.run}: {summary.reason}")
-        found.append(summary)
-    return found
+    found = [summarise(path, estimand, scale) for path in paths]
+    bad = [(path.run, s.reason) for path, s in zip(paths, found, strict=True) if isinstance(s, NotEstimable)]
+    if not bad:
+        return [s for s in found if isinstance(s, Summary)]
+    run, reason = bad[0]
+    return NotEstimable(reason if len(bad) == len(paths) else f"run {run}: {reason}")
 
 
 def _fit(asked: Asked, of_runs: list[Summary] | NotEstimable) -> Contrasts | NotEstimable:
@@ -170,21 +169,36 @@ def effect(
         return replace(head, estimate=NotEstimable(aliased(asked.cells, target.factors)))
     if isinstance(fit, NotEstimable):
         return replace(head, estimate=fit)
+    interval, found = _interval(asked, fit, weights.weights, estimand, scale)
+    if isinstance(interval, NotEstimable) or found is None:
+        return replace(head, estimate=interval)
+    return replace(
+        head, estimate=interval, p=t_p_value(found.value, found.variance.value, found.variance.df),
+        item_pool=ITEMS_LIKE_THESE if found.items else THIS_POOL, method=_method(scale, found),
+        note="; ".join(_notes(asked, target, weights, scale, estimand)),
+    )
+
+
+def _interval(
+    asked: Asked, fit: Contrasts, weights: Floats, estimand: Estimand, scale: Scale
+) -> tuple[Interval | NotEstimable, Estimate | None]:
+    """Interval and estimate of a contrast of cells; not testable in logits where a condition is at the ceiling."""
     low, high = _extremes(asked, weights, estimand)
     if scale == "logit" and (low <= 0 or high >= 1):
-        return replace(head, estimate=NotEstimable("not testable: ceiling (a condition is at 0 or 1 in every run)"))
-    found = fit.estimate(weights.weights)
-    variance = found.variance
+        return NotEstimable("not testable: ceiling (a condition is at 0 or 1 in every run)"), None
+    found = fit.estimate(weights)
     if not found.items:
-        variance = replace(variance, value=variance.value + _base_variance(asked, fit, weights, scale))
-    return replace(
-        head,
-        estimate=t_interval(found.value, variance.value, variance.df),
-        p=t_p_value(found.value, variance.value, variance.df),
-        item_pool=ITEMS_LIKE_THESE if found.items else THIS_POOL,
-        method=_method(scale, found),
-        note="; ".join(_notes(asked, target, weights, scale, low, high)),
-    )
+        extra = _base_variance(asked, fit, weights, scale)
+        found = replace(found, variance=replace(found.variance, value=found.variance.value + extra))
+    return t_interval(found.value, found.variance.value, found.variance.df), found
+
+
+def cell_contrast(asked: Asked, weights: Floats, estimand: Estimand, scale: Scale) -> Interval | NotEstimable:
+    """The interval of any contrast of the design's cells, as `effect` would give it."""
+    fit = _fit(asked, summaries(asked.paths, estimand, scale))
+    if isinstance(fit, NotEstimable):
+        return fit
+    return _interval(asked, fit, weights, estimand, scale)[0]
 
 
 def _method(scale: Scale, found: Estimate) -> str:
@@ -193,21 +207,21 @@ def _method(scale: Scale, found: Estimate) -> str:
     return f"{what}, pooled within conditions, {items}, t with {found.variance.df:.1f} df"
 
 
-def _extremes(asked: Asked, weights: Contrast, estimand: Estimand) -> tuple[float, float]:
+def _extremes(asked: Asked, weights: Floats, estimand: Estimand) -> tuple[float, float]:
     """Lowest and highest score of a condition in the contrast, over its runs, where the estimand looks."""
-    used = [path for path, cell in zip(asked.paths, asked.cells.cell_of, strict=True) if weights.weights[cell] != 0]
     by_cell: dict[int, list[float]] = defaultdict(list)
     for path, cell in zip(asked.paths, asked.cells.cell_of, strict=True):
         scores = path.scores[1:] if path.has_base and len(path.steps) > 1 else path.scores
         by_cell[int(cell)].append(
             float(scores.mean() if estimand == "mean" else scores.max() if estimand == "best" else scores[-1])
         )
-    levels = [float(np.mean(by_cell[cell])) for cell in by_cell if weights.weights[cell] != 0]
-    return (min(levels), max(levels)) if used else (0.5, 0.5)
+    levels = [float(np.mean(by_cell[cell])) for cell in by_cell if weights[cell] != 0]
+    return min(levels), max(levels)
 
 
-def _notes(asked: Asked, target: Target, weights: Contrast, scale: Scale, low: float, high: float) -> list[str]:
+def _notes(asked: Asked, target: Target, weights: Contrast, scale: Scale, estimand: Estimand) -> list[str]:
     notes = []
+    low, high = _extremes(asked, weights.weights, estimand)
     if len(target.factors) > 1 and scale == "points" and (low < 0.1 or high > 0.9):
         notes.append("ceiling")
     if not weights.complete:
@@ -221,12 +235,12 @@ def _notes(asked: Asked, target: Target, weights: Contrast, scale: Scale, low: f
     return notes
 
 
-def _base_variance(asked: Asked, fit: Contrasts, weights: Contrast, scale: Scale) -> float:
+def _base_variance(asked: Asked, fit: Contrasts, weights: Floats, scale: Scale) -> float:
     """Error of the bases' own scores in a contrast across bases; within one base it cancels. Zero where n_items is unknown."""
     share: dict[str, float] = defaultdict(float)
     variance: dict[str, float] = {}
     for path, cell in zip(asked.paths, asked.cells.cell_of, strict=True):
-        share[path.base] += float(weights.weights[cell] / fit.counts[cell])
+        share[path.base] += float(weights[cell] / fit.counts[cell])
         own = float(path.variances[0])
         slope = 1.0 if scale == "points" else 1 / max(float(path.scores[0] * (1 - path.scores[0])), 0.01)
         variance[path.base] = 0.0 if np.isnan(own) else own * slope**2
@@ -258,5 +272,3 @@ def adjusted(found: Sequence[Effect]) -> tuple[Effect, ...]:
         out[i] = replace(out[i], p_adjusted=value)
     return tuple(out)
 
-
-__all__ = ["ENOUGH_BASES", "Asked", "Floats", "effect", "effects", "summaries"]

@@ -181,6 +181,19 @@ def group_paths(paths: Sequence[Path], warnings: list[str]) -> list[Path]:
     return found
 
 
+def mean_of_tasks(paths: Sequence[Path]) -> list[Path]:
+    """One path a run over all the given tasks that every run has, whatever their groups; none where they share no task."""
+    runs: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
+    for path in paths:
+        if path.metric == ACCURACY:
+            runs[path.source, path.mode, path.run].append(path)
+    if not runs:
+        return []
+    common = frozenset.intersection(*(frozenset(path.task for path in own) for own in runs.values()))
+    group = "+".join(sorted({path.group for path in paths}))
+    return [replace(_mean_of([p for p in own if p.task in common]), group=group) for own in runs.values()] if common else []
+
+
 def _in(source: str) -> str:
     return f" ({source})" if source else ""
 

@@ -18,6 +18,7 @@ from triaxis.stats.intervals import Floats
 
 NO_DIP, BUMP, FALL = 0, 1, 2
 SETTLED = 0.1  # a rise or fall has levelled off when its last interval holds at most this part of it
+NO_DIP_PRIOR, BUMP_PRIOR, FALL_PRIOR = 0.4, 0.4, 0.2  # about even that a dip is seen: part of it a rise may hide
 BACK = 0.15  # a bump has come back when at most this part of it is left at the end
 
 
@@ -58,7 +59,7 @@ def _bumps(u: Floats) -> tuple[list[Floats], list[float]]:
     rows, where = [], []
     for width in widths:
         for centre in centres:
-            for row in _unit([np.exp(-0.5 * np.abs((u - centre) / width) ** 2.0)]):
+            for row in _unit([np.exp(-0.5 * ((u - centre) / width) ** 2)]):
                 if row[-1] <= BACK and row.argmax() < len(u) - 1:
                     rows.append(row)
                     where.append(float(centre))
@@ -78,6 +79,11 @@ def _sigmoids(u: Floats, n_centres: int, widths: Sequence[float]) -> tuple[list[
 
 def _ramps(u: Floats) -> list[Floats]:
     return _unit([np.clip((u - knot) / (1 - knot), 0, 1) for knot in u[:-2]])
+
+
+def _even(total: float, n: int) -> Floats:
+    """A prior spread evenly over `n` shapes."""
+    return np.full(n, total / max(n, 1))
 
 
 def _distinct(rows: list[Floats], where: list[float]) -> tuple[list[Floats], list[float]]:
@@ -103,11 +109,9 @@ def designs(steps: tuple[int, ...]) -> Designs:
     vectors = np.array([np.zeros_like(u), *bumps, *falls, *rises, *ramps])
     n_dip, n_rise = len(bumps) + len(falls), len(rises)
     kinds = np.r_[NO_DIP, np.full(len(bumps), BUMP), np.full(len(falls), FALL)]
-    dip_prior = np.r_[
-        0.5, np.full(len(bumps), 0.25 / max(len(bumps), 1)), np.full(len(falls), 0.25 / max(len(falls), 1))
-    ]
-    rise_prior = np.r_[0.5, np.full(n_rise, 0.5 / max(n_rise, 1))]
-    late_prior = np.r_[0.5, np.full(len(ramps), 0.5 / max(len(ramps), 1))]
+    dip_prior = np.r_[NO_DIP_PRIOR, _even(BUMP_PRIOR, len(bumps)), _even(FALL_PRIOR, len(falls))]
+    rise_prior = np.r_[0.5, _even(0.5, n_rise)]
+    late_prior = np.r_[0.5, _even(0.5, len(ramps))]
     d, r, t = (
         g.ravel()
         for g in np.meshgrid(np.arange(n_dip + 1), np.arange(n_rise + 1), np.arange(len(ramps) + 1), indexing="ij")

@@ -1,0 +1,199 @@
+"""The verdict on each claim: supported, refuted, inconclusive, or not testable with this design, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from triaxis.analyze.claims.order import by_capability
+from triaxis.analyze.claims.spec import Claim, Course, Ends, Part
+from triaxis.analyze.dense import Panel
+from triaxis.analyze.design import sorted_levels
+from triaxis.analyze.effects import Asked, cell_contrast, finished
+from triaxis.analyze.paths import Path, by_condition, mean_of_tasks
+from triaxis.analyze.trajectories import condition_trajectory, seed_noises
+from triaxis.stats.effects import contrast
+from triaxis.stats.intervals import Floats
+from triaxis.types import Decision, Dip, Interval, Level, NotEstimable, Scale, Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What claims are judged by: the paths of one source in its primary mode, a run and task each, and the bases' scores."""
+
+    source: str
+    paths: Sequence[Path]
+    panel: Panel
+
+    def pooled(self, groups: Sequence[str]) -> list[Path]:
+        """A path a run: the mean over the tasks of these groups that all runs have."""
+        return finished(mean_of_tasks([path for path in self.paths if path.group in groups]), [])
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A part's decision with its estimate."""
+
+    decision: Decision
+    reason: str
+    estimate: Interval | None = None
+
+
+def judge(claim: Claim, evidence: Evidence) -> Verdict:
+    """The verdict on one claim. Parts are joined by intersection and union: all supported, or one refuted."""
+    if claim.course is not None:
+        course = claim.course
+        judged = _judge_course(course, evidence)
+        return _verdict(claim, judged, course.event, None, "probability")
+    parts = [_judge_part(part, evidence) for part in claim.parts]
+    order: tuple[Decision, ...] = ("not testable", "refuted", "inconclusive", "supported")
+    first = min(range(len(parts)), key=lambda i: order.index(parts[i].decision))
+    part, judged = claim.parts[first], parts[first]
+    if len(parts) > 1:
+        told = "; ".join(f"{', '.join(p.groups)}: {found.reason}" for p, found in zip(claim.parts, parts, strict=True))
+        judged = replace(judged, reason=judged.reason if judged.decision == "not testable" else told)
+    return _verdict(claim, judged, part.estimand, part.smallest_effect, "points and logit" if part.both_scales else "points")
+
+
+def _verdict(claim: Claim, judged: Judged, estimand: str, smallest: float | None, scale: str) -> Verdict:
+    return Verdict(
+        claim=claim.id, statement=claim.statement, decision=judged.decision, reason=judged.reason, estimand=estimand,
+        smallest_effect=smallest, estimate=judged.estimate, scale=scale, source=claim.source,
+    )
+
+
+def _no(reason: str) -> Judged:
+    return Judged("not testable", reason)
+
+
+def _judge_part(part: Part, evidence: Evidence) -> Judged:
+    paths = evidence.pooled(part.groups)
+    if not paths:
+        return _no(f"no task in {', '.join(part.groups)} that every run has")
+    asked = Asked.of(paths)
+    missing = [name for name in part.contrast if name not in asked.cells.factors]
+    if missing:
+        return _no(f"the design doesn't vary {', '.join(missing)}")
+    ends: dict[str, tuple[Level, Level]] = {}
+    known = ""
+    for name, end in part.contrast.items():
+        found = _ends(name, end, asked, evidence)
+        if isinstance(found, NotEstimable):
+            return _no(found.reason)
+        ends[name], told = found
+        known = told or known
+    weights = _weights(part, asked, ends)
+    if weights is None:
+        return _no("the design lacks conditions that the contrast needs")
+    sign = 1.0 if part.direction == "positive" else -1.0
+    return _decide(part, asked, weights, sign, known)
+
+
+def _ends(name: str, end: Ends, asked: Asked, evidence: Evidence) -> tuple[tuple[Level, Level], str] | NotEstimable:
+    """The level counted positive and the one counted negative, with how a base's strength is known."""
+    levels = sorted_levels(asked.cells.levels[name])
+    if isinstance(end, list):
+        if not set(end) <= {str(level) for level in levels}:
+            return NotEstimable(f"{name} has no levels {' and '.join(end)} here")
+        by_name = {str(level): level for level in levels}
+        return (by_name[end[0]], by_name[end[1]]), ""
+    if end in ("stronger", "weaker"):
+        ordered = by_capability(evidence.panel, evidence.source, levels)
+        if isinstance(ordered, NotEstimable):
+            return ordered
+        levels, told = ordered
+    else:
+        told = ""
+        if any(isinstance(level, str) for level in levels):
+            return NotEstimable(f"the levels of {name} are not numbers")
+    first, last = levels[0], levels[-1]
+    return ((last, first) if end in ("higher", "stronger") else (first, last)), told
+
+
+def _weights(part: Part, asked: Asked, ends: dict[str, tuple[Level, Level]]) -> Floats | None:
+    """Weights over the design's cells."""
+    cells = asked.cells
+    if not ends:
+        return np.full(len(cells.design.levels), 1.0 / len(cells.design.levels))
+    names = sorted(ends)
+    index = [cells.factors.index(name) for name in names]
+    high = [cells.levels[name].index(ends[name][0]) for name in names]
+    low = [cells.levels[name].index(ends[name][1]) for name in names]
+    if part.form == "effect":
+        found = contrast(cells.design, index, high, low)
+        return None if found is None else found.weights
+    return _corner(cells.design.levels, index, high, low)
+
+
+def _corner(levels: np.ndarray, index: Sequence[int], high: Sequence[int], low: Sequence[int]) -> Floats | None:
+    """All at their high level, minus all low, minus each single change from all low; other factors averaged evenly."""
+    wanted = {tuple(high): 1.0, tuple(low): float(len(index) - 1)}
+    for i in range(len(index)):
+        wanted[tuple(h if i == j else lo for j, (h, lo) in enumerate(zip(high, low, strict=True)))] = -1.0
+    picked = levels[:, list(index)]
+    weights = np.zeros(len(levels))
+    for corner, size in wanted.items():
+        at = (picked == np.array(corner)).all(axis=1)
+        if not at.any():
+            return None
+        weights[at] = size / at.sum()
+    return weights
+
+
+def _decide(part: Part, asked: Asked, weights: Floats, sign: float, known: str) -> Judged:
+    found = cell_contrast(asked, weights, part.estimand, "points")
+    if isinstance(found, NotEstimable):
+        return _no(found.reason)
+    low, high = sorted((sign * found.low, sign * found.high))
+    told = f"{_points(found)}, smallest effect {100 * part.smallest_effect:g} points" + (f"; {known}" if known else "")
+    if any(name.startswith("model.") for name in part.contrast):
+        told += f"; speaks of these {asked.n_bases} bases"
+    if low > part.smallest_effect:
+        if part.both_scales and (why := _other_scale(part, asked, weights, sign)):
+            return Judged("inconclusive", f"{told}; {why}", found)
+        return Judged("supported", told, found)
+    if high < part.smallest_effect:
+        return Judged("refuted", told, found)
+    return Judged("inconclusive", told, found)
+
+
+def _other_scale(part: Part, asked: Asked, weights: Floats, sign: float) -> str:
+    """Why the logit scale doesn't bear the points out; empty where it does."""
+    scale: Scale = "logit"
+    found = cell_contrast(asked, weights, part.estimand, scale)
+    if isinstance(found, NotEstimable):
+        return found.reason
+    return "" if min(sign * found.low, sign * found.high) > 0 else "scale dependent: not so in logits"
+
+
+def _points(found: Interval) -> str:
+    return f"{100 * found.value:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+
+
+def _judge_course(course: Course, evidence: Evidence) -> Judged:
+    """Counts the conditions that do it and those that don't; a verdict needs replicates, since one run's wander looks like it."""
+    paths = evidence.pooled(course.groups)
+    if not paths:
+        return _no(f"no task in {', '.join(course.groups)} that every run has")
+    noises = seed_noises(paths)
+    did, did_not, total = 0, 0, 0
+    for own in by_condition(paths).values():
+        head = own[0]
+        if len(own) < 2:
+            return _no("one seed a condition: a dip is judged over seeds; run each condition with two or more")
+        trajectory = condition_trajectory(own, noises[head.source, head.mode, head.group, head.task])
+        if not isinstance(trajectory.dip, Dip):
+            return _no(trajectory.dip.reason)
+        regain = trajectory.regain_probability
+        p = trajectory.dip.probability * (regain if isinstance(regain, float) else 0.0)
+        did += p >= course.probability
+        did_not += p <= 1 - course.probability
+        total += 1
+    told = f"{did} of {total} conditions did, {did_not} did not (each at {course.probability:g}), {course.share:g} of them asked for"
+    if did >= course.share * total:
+        return Judged("supported", told)
+    if total - did_not < course.share * total:
+        return Judged("refuted", told)
+    return Judged("inconclusive", told)
