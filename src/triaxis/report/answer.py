@@ -20,8 +20,9 @@ from triaxis.report.digest import (
     last_summaries,
     main_mode,
     n_runs,
+    naming,
 )
-from triaxis.types import UNDECIDED, Analysis, GroupSummary, Interval
+from triaxis.types import UNDECIDED, Analysis, GroupSummary, Interval, NotEstimable
 
 SEVERAL = 4  # changes from which on the largest of them is a selected one
 NOTABLE = 0.05  # 5 points: how far the best checkpoint must lie above the last to be mentioned
@@ -55,7 +56,10 @@ def answer(analysis: Analysis) -> list[Statement]:
 
 def _varied(analysis: Analysis) -> str:
     names = words.short_names(analysis.factors)
-    varied = "; ".join(f"{names[factor]} ({words.levels(levels)})" for factor, levels in analysis.factors.items())
+    telling = naming(analysis)
+    varied = "; ".join(f"{names[factor]} ({words.levels(analysis.factors[factor])})" for factor in telling)
+    along = [names[factor] for factor in analysis.factors if factor not in telling]
+    varied += f"; and with these {', '.join(along)}" if along else ""
     size = words.count(analysis.n_records, "record") if analysis.n_records else "no records of single responses"
     measured = f"{words.count(len(conditions(analysis)), 'condition')}, {words.count(n_runs(analysis), 'run')}, {size}."
     return f"{varied}: {measured}" if varied else f"Nothing was varied: {measured}"
@@ -76,12 +80,14 @@ def _gains(analysis: Analysis, groups: Sequence[str], brief: bool = False) -> st
 def _extremes(analysis: Analysis, known: Sequence[tuple[GroupSummary, Interval]], several: bool) -> str:
     """The highest and the lowest gain with their intervals, called a gain or a loss only where zero is excluded."""
 
+    named = naming(analysis)
+
     def told(item: GroupSummary, gain: Interval) -> str:
         where = f"{words.group_word(item.group)}; " if several else ""
-        who = words.condition_word(item.condition, analysis.factors)
+        who = words.condition_word(item.condition, named)
         return f"{_points(gain, item.n_items)} ({where}{who})"
 
-    def named(gain: Interval, end: str) -> str:
+    def kind(gain: Interval, end: str) -> str:
         if not excludes_zero(gain):
             return f"{end} change"
         largest = (gain.low > 0) == (end == "highest")
@@ -91,8 +97,8 @@ def _extremes(analysis: Analysis, known: Sequence[tuple[GroupSummary, Interval]]
     lowest = min(known, key=lambda pair: pair[1].value)
     if len(known) == 1:
         return f"The change at the last checkpoint is {told(*highest)}."
-    first = f"At the last checkpoint the {named(highest[1], 'highest')} is {told(*highest)}"
-    return f"{first}, the {named(lowest[1], 'lowest')} {told(*lowest)}."
+    first = f"At the last checkpoint the {kind(highest[1], 'highest')} is {told(*highest)}"
+    return f"{first}, the {kind(lowest[1], 'lowest')} {told(*lowest)}."
 
 
 def _points(gain: Interval, n_items: int | None) -> str:
@@ -142,8 +148,12 @@ def _effects(analysis: Analysis, groups: Sequence[str]) -> str:
     at_last = [row for row in rows if row.estimand == "gain"]
     ranked = clearest_first(at_last) or clearest_first(rows)
     where = "out of domain" if set(groups) <= set(OUT_OF_DOMAIN) else f"in {_listed(groups)}"
+    if not rows:
+        return f"No effect was asked for {where}."
     if not ranked:
-        return f"No effect {where} is estimable." if rows else f"No effect was asked for {where}."
+        findings = [effect.estimate for row in rows for effect in row.scales.values()]
+        reasons = Counter(finding.reason for finding in findings if isinstance(finding, NotEstimable))
+        return f"No effect {where} is estimable; most often because: {reasons.most_common(1)[0][0]}."
     clear = sum(row.lead is not None and is_clear(row.lead) for row in ranked)
     count = f"{clear} of {words.count(len(ranked), 'effect')} {where} on the {_estimand(ranked)}"
     verb = "is" if clear == 1 else "are"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from triaxis.report import words
+from triaxis.report.digest import naming
 from triaxis.types import Analysis, Level, Trajectory
 
 # Okabe and Ito's palette without its yellow, which is too light on white; safe for the common colour blindnesses.
@@ -26,6 +27,7 @@ MAX_BANDS = 12  # series in a figure; above it the intervals are left to the hov
 MAX_PHASES = 8  # series in a panel whose phase is written at its end
 
 Key = tuple[object, ...]
+Factors = Mapping[str, Sequence[Level]]
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,12 @@ def cast(trajectories: Iterable[Trajectory], analysis: Analysis) -> Cast:
     first: dict[Key, Trajectory] = {}
     for trajectory in trajectories:
         first.setdefault(identity(trajectory), trajectory)
-    names = {key: words.condition_word(one.condition, analysis.factors) for key, one in first.items()}
+    named = naming(analysis)
+    names = {key: words.condition_word(one.condition, named) for key, one in first.items()}
     for field in ("base", "source"):  # only where the levels alone don't tell two conditions apart
         if len(set(names.values())) < len(names):
             names = {key: _joined(names[key], getattr(one, field)) for key, one in first.items()}
-    styles, legend = _styles(first, analysis)
+    styles, legend = _styles(first, {name: analysis.factors[name] for name in named})
     return Cast(names, styles, legend)
 
 
@@ -69,33 +72,32 @@ def _joined(name: str, more: str) -> str:
     return f"{name}, {more}" if more and more not in name else name
 
 
-def _styles(first: Mapping[Key, Trajectory], analysis: Analysis) -> tuple[dict[Key, Style], str]:
+def _styles(first: Mapping[Key, Trajectory], factors: Factors) -> tuple[dict[Key, Style], str]:
     """By factor where two to three factors with few levels say it all; else a colour each; else a ramp."""
-    by_factor = _by_factor(first, analysis)
+    by_factor = _by_factor(first, factors)
     if by_factor:
         return by_factor
     if len(first) <= len(PALETTE):
         return {key: Style(PALETTE[index]) for index, key in enumerate(first)}, "Colour: condition."
-    return _by_ramp(first, analysis)
+    return _by_ramp(first, factors)
 
 
-def _by_factor(first: Mapping[Key, Trajectory], analysis: Analysis) -> tuple[dict[Key, Style], str] | None:
+def _by_factor(first: Mapping[Key, Trajectory], factors: Factors) -> tuple[dict[Key, Style], str] | None:
     room = (len(PALETTE), len(DASHES), len(MARKERS))
-    factors = sorted((name for name, levels in analysis.factors.items() if len(levels) > 1),
-                     key=lambda name: -len(analysis.factors[name]))  # fmt: skip
-    if not factors or any(len(analysis.factors[name]) > most for name, most in zip(factors, room, strict=False)):
+    varied = sorted((name for name in factors if len(factors[name]) > 1), key=lambda name: -len(factors[name]))
+    if not varied or any(len(factors[name]) > most for name, most in zip(varied, room, strict=False)):
         return None
     styles: dict[Key, Style] = {}
     for key, one in first.items():
-        at = [_index(analysis.factors[name], one.condition.get(name)) for name in factors[:3]] + [0, 0]
+        at = [_index(factors[name], one.condition.get(name)) for name in varied[:3]] + [0, 0]
         if None in at:
             return None
         color, dash, marker = (index or 0 for index in at[:3])
         styles[key] = Style(PALETTE[color], DASHES[dash], MARKERS[marker])
     if len(set(styles.values())) < len(styles):
         return None
-    names = words.short_names(analysis.factors)
-    told = [f"{look}: {names[factor]}" for look, factor in zip(("Colour", "Dash", "Marker"), factors, strict=False)]
+    names = words.short_names(factors)
+    told = [f"{look}: {names[factor]}" for look, factor in zip(("Colour", "Dash", "Marker"), varied, strict=False)]
     return styles, ". ".join(told) + "."
 
 
@@ -103,11 +105,11 @@ def _index(levels: Sequence[Level], level: Level | None) -> int | None:
     return levels.index(level) if level in levels else None
 
 
-def _by_ramp(first: Mapping[Key, Trajectory], analysis: Analysis) -> tuple[dict[Key, Style], str]:
+def _by_ramp(first: Mapping[Key, Trajectory], factors: Factors) -> tuple[dict[Key, Style], str]:
     """Too many conditions for a colour each: a ramp over the numeric factor with the most levels, dark is low."""
     numeric = {
         name: sorted(level for level in levels if isinstance(level, int | float))
-        for name, levels in analysis.factors.items()
+        for name, levels in factors.items()
         if len(levels) > 1 and all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
     }
     if not numeric:
@@ -118,7 +120,7 @@ def _by_ramp(first: Mapping[Key, Trajectory], analysis: Analysis) -> tuple[dict[
     for key, one in first.items():
         at = _index(levels, one.condition.get(factor)) or 0
         styles[key] = Style(RAMP[round(at / max(len(levels) - 1, 1) * (len(RAMP) - 1))])
-    return styles, f"Colour: {words.short_names(analysis.factors)[factor]}, from low (dark blue) to high (yellow)."
+    return styles, f"Colour: {words.short_names(factors)[factor]}, from low (dark blue) to high (yellow)."
 
 
 @dataclass(frozen=True)

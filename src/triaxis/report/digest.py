@@ -6,7 +6,15 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from triaxis.report.words import ESTIMAND_WORDS, condition_word, group_word, has_width, modes_in_order, short_names
+from triaxis.report.words import (
+    ESTIMAND_WORDS,
+    condition_word,
+    group_word,
+    has_width,
+    modes_in_order,
+    short_names,
+    telling,
+)
 from triaxis.types import Analysis, Effect, GroupSummary, Interval, Level, NotEstimable, Scale, Trajectory
 
 OUT_OF_DOMAIN = ("near_ood", "far_ood")
@@ -124,18 +132,17 @@ def _not_estimable(analysis: Analysis) -> Iterator[tuple[str, str, str]]:
     for effect in analysis.effects:
         if reason := _reason(effect.estimate):
             row = EffectRow(*_head({effect.scale: effect}), {effect.scale: effect})
-            where = (
-                f"{group_word(effect.group)}: {contrast_word(row, analysis.factors)} {effect.contrast} ({effect.scale})"
-            )
-            yield f"effect on the {ESTIMAND_WORDS.get(effect.estimand, effect.estimand)}", where, reason
+            what = f"{contrast_word(row, analysis.factors)} {effect.contrast}"
+            yield "effect", f"{group_word(effect.group)}: {what} ({row.estimand_word}, {effect.scale})", reason
+    named = naming(analysis)
     for summary in analysis.summaries:
-        where = f"{group_word(summary.group)}: {condition_word(summary.condition, analysis.factors)}"
+        where = f"{group_word(summary.group)}: {condition_word(summary.condition, named)}"
         for kind, finding in (("gain", summary.gain), ("best gain", summary.best_gain)):
             if reason := _reason(finding):
                 yield kind, where, reason
     for trajectory in (*analysis.condition_trajectories, *analysis.group_trajectories, *analysis.trajectories):
         for kind, reason in _unknown_parts(trajectory):
-            yield kind, trajectory_word(trajectory, analysis), reason
+            yield kind, trajectory_word(trajectory, named), reason
 
 
 def _unknown_parts(trajectory: Trajectory) -> Iterator[tuple[str, str]]:
@@ -160,10 +167,10 @@ def _reason(finding: object) -> str:
     return "the estimate is not a finite number" if isinstance(value, float) and not math.isfinite(value) else ""
 
 
-def trajectory_word(trajectory: Trajectory, analysis: Analysis) -> str:
+def trajectory_word(trajectory: Trajectory, named: Sequence[str]) -> str:
     """Which trajectory: its task or group, its run or condition, and its mode where it is not the default."""
     where = trajectory.task or group_word(trajectory.group)
-    who = trajectory.run or condition_word(trajectory.condition, analysis.factors)
+    who = trajectory.run or condition_word(trajectory.condition, named)
     source = f", {trajectory.source}" if trajectory.source and trajectory.source not in who else ""
     mode = f", {trajectory.mode} mode" if trajectory.mode not in ("", "default") else ""
     return f"{where}: {who}{source}{mode}"
@@ -180,6 +187,11 @@ def conditions(analysis: Analysis) -> list[Mapping[str, Level]]:
     held = [item.condition for item in analysis.summaries]
     held += [item.condition for item in (*analysis.condition_trajectories, *analysis.trajectories)]
     return list({tuple(sorted((name, repr(value)) for name, value in one.items())): one for one in held}.values())
+
+
+def naming(analysis: Analysis) -> list[str]:
+    """The factors that tell the conditions apart."""
+    return telling(analysis.factors, conditions(analysis))
 
 
 def n_runs(analysis: Analysis) -> int:

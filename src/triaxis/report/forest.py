@@ -62,6 +62,7 @@ def _forest_x(span: tuple[float, float], title: str) -> Figure:
         "title": {"text": title, "font": {"size": 11, "color": SOFT}, "standoff": 6},
         "tickfont": {"size": 11, "color": SOFT},
         "gridcolor": GRID,
+        "rangemode": "tozero",
         "zeroline": True,
         "zerolinecolor": "#57606a",
         "zerolinewidth": 1,

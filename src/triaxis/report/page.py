@@ -70,12 +70,13 @@ def build(
     """Lay out the page."""
     drawn = [one for one in analysis.condition_trajectories or analysis.group_trajectories if one.steps]
     who = cast([*drawn, *analysis.trajectories], analysis)
+    asked = {effect.estimand for effect in analysis.effects}
     page = Page(
         title,
         answer(analysis),
         _legend(who),
         who.legend,
-        [(words.ESTIMAND_WORDS[name], color) for name, (color, _) in ESTIMANDS.items()],
+        [(words.ESTIMAND_WORDS[name], color) for name, (color, _) in ESTIMANDS.items() if name in asked],
     )
     _add_trajectories(page, analysis, drawn, who)
     _add_effects(page, analysis)

@@ -185,7 +185,8 @@ def _hover(trajectory: Trajectory, name: str, panel: Panel, runs: bool) -> str:
     unit = " %" if panel.percent else ""
     title = f"{panel.title}, {panel.y_title}" if panel.y_title else panel.title
     escaped = [html.escape(text).replace("%{", "% {") for text in (who, title)]
-    return f"<b>{escaped[0]}</b><br>{escaped[1]}<br>step %{{text}}: %{{y:.1f}}{unit}{'' if runs else '%{customdata}'}<extra></extra>"
+    bounds = "" if runs else "%{customdata}"
+    return f"<b>{escaped[0]}</b><br>{escaped[1]}<br>step %{{text}}: %{{y:.1f}}{unit}{bounds}<extra></extra>"
 
 
 def _phase_labels(panel: Panel, cast: Cast, suffix: str, height: int) -> list[Figure]:

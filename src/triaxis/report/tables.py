@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from triaxis.report import words
-from triaxis.report.digest import EffectRow, contrast_word, is_clear, trajectory_word
-from triaxis.types import Analysis, Dip, Effect, GroupSummary, Interval, Trajectory, Verdict
+from triaxis.report.digest import EffectRow, contrast_word, is_clear, naming, trajectory_word
+from triaxis.types import Analysis, Dip, Effect, GroupSummary, Interval, NotEstimable, Trajectory, Verdict
 
 MAX_PLACES = 200  # places named for one reason and kind of what is not estimable; all are counted
 PHASE_TITLES = (
@@ -77,12 +77,13 @@ class Table:
 
 
 def phase_table(trajectories: Sequence[Trajectory], analysis: Analysis) -> Table:
+    named = naming(analysis)
     rows = []
     for one in trajectories:
         dip = one.dip if isinstance(one.dip, Dip) else None
         rows.append(
             [
-                Cell(trajectory_word(one, analysis)),
+                Cell(trajectory_word(one, named)),
                 Cell(words.phase(one.phase, one.phase_probability), one.phase_probability),
                 _number(
                     words.probability(dip.probability) if dip else words.NOT_ESTIMABLE, dip.probability if dip else None
@@ -134,14 +135,23 @@ def effect_table(rows: Sequence[EffectRow], analysis: Analysis, methods: list[st
                 Cell(row.estimand if row.step is None else f"{row.estimand}, step {row.step:,}"),
                 *_scale_cells(row.scales.get("points"), "points"),
                 *_scale_cells(row.scales.get("logit"), "logit"),
-                Cell(f"{row.distinct('unit')} ({row.distinct('n_units')})", lead.n_units),
-                Cell(row.distinct("n_runs"), lead.n_runs),
+                Cell(
+                    f"{row.distinct('unit')} ({row.distinct('n_units')})" if row.lead else words.NOT_RECORDED,
+                    lead.n_units,
+                ),
+                Cell(row.distinct("n_runs") if row.lead else words.NOT_RECORDED, lead.n_runs),
                 Cell(row.distinct("item_pool")),
                 Cell(", ".join(str(methods.index(name) + 1) for name in _methods(row)) or words.NOT_RECORDED),
-                Cell(row.distinct("note")),
+                Cell("; ".join(part for part in (row.distinct("note"), *_reasons(row)) if part)),
             ]
         )
     return Table(EFFECT_TITLES, frozenset((4, 5, 6, 7, 8, 9, 11)), cells)
+
+
+def _reasons(row: EffectRow) -> list[str]:
+    """Why a scale of an effect is not estimable."""
+    missing = [effect.estimate for effect in row.scales.values() if isinstance(effect.estimate, NotEstimable)]
+    return list(dict.fromkeys(f"not estimable: {finding.reason}" for finding in missing))
 
 
 def _methods(row: EffectRow) -> list[str]:
@@ -164,16 +174,16 @@ def _scale_cells(effect: Effect | None, scale: str) -> list[Cell]:
 
 
 def condition_table(analysis: Analysis) -> Table:
-    rows = [_condition_row(item, analysis) for group in words.in_order(item.group for item in analysis.summaries)
+    rows = [_condition_row(item, naming(analysis)) for group in words.in_order(item.group for item in analysis.summaries)
             for item in analysis.summaries if item.group == group]  # fmt: skip
     return Table(CONDITION_TITLES, frozenset((2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14)), rows)
 
 
-def _condition_row(item: GroupSummary, analysis: Analysis) -> list[Cell]:
+def _condition_row(item: GroupSummary, named: Sequence[str]) -> list[Cell]:
     shares = (item.truncated, item.unparsed, item.refused, item.accuracy_finished)
     return [
         Cell(words.group_word(item.group)),
-        Cell(words.condition_word(item.condition, analysis.factors)),
+        Cell(words.condition_word(item.condition, named)),
         Cell(f"{item.step:,}", item.step),
         Cell(str(item.n_runs), item.n_runs),
         Cell("unknown" if item.n_items is None else f"{item.n_items:,}", item.n_items),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
@@ -22,6 +23,7 @@ from triaxis.report.digest import (
     is_clear,
     missing,
     n_runs,
+    naming,
 )
 from triaxis.types import Analysis, Effect, GroupSummary, Interval
 
@@ -33,6 +35,7 @@ LEGEND = (
     "Scores in %, gains in points with 95 % intervals; best: gain at the checkpoint chosen on other items; "
     f"tokens: mean response length; cut: % truncated; {words.NOT_RECORDED}: not recorded."
 )
+GAIN_HEADERS = ("base", "score", "gain [95 %]", "best", "phase", "tokens", "cut", "refused")
 FACTOR_ROOM = 30  # columns for a column a factor; wider conditions are written in one column
 
 
@@ -147,7 +150,7 @@ def _gains(analysis: Analysis, rest: str) -> Iterator[RenderableType]:
         found = [summary for summary in analysis.summaries if summary.group == group]
         yield _heading(f"{words.group_word(group)}: {_common(found)}")
         kept = _shortened(found)
-        yield _gain_table(kept, analysis)
+        yield from _gain_rows(kept, analysis)
         if len(kept) < len(found):
             yield Text(f"... and {len(found) - len(kept) + 1} {rest}, with gains between these")
     if groups:
@@ -168,39 +171,45 @@ def _range(values: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,}-{high:,}"
 
 
-def _gain_table(kept: Sequence[GroupSummary | None], analysis: Analysis) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False)
-    names = _factor_columns(analysis)
-    for header in names.values() or ["condition"]:
+def _gain_rows(kept: Sequence[GroupSummary | None], analysis: Analysis) -> Iterator[RenderableType]:
+    """A table with a column a factor where they fit; else each condition on a line of its own above its numbers."""
+    factors = {name: analysis.factors[name] for name in naming(analysis)}
+    names = {name: short.split("_") for name, short in words.short_names(factors).items()}
+    room = [max(map(len, (*names[name], *map(words.level, levels)))) + 1 for name, levels in factors.items()]
+    cells = [["..."] if summary is None else _gain_cells(summary) for summary in kept]
+    if factors and sum(room) <= FACTOR_ROOM:
+        rows = [
+            [*(words.level(summary.condition.get(name)) for name in factors), *numbers] if summary else numbers
+            for summary, numbers in zip(kept, cells, strict=True)
+        ]
+        yield _gain_table(["\n".join(name) for name in names.values()], rows)
+        return
+    widths = [
+        max(map(len, column)) for column in zip(GAIN_HEADERS, *(row for row in cells if len(row) > 1), strict=True)
+    ]
+    yield _gain_table([], [], widths)
+    for summary, numbers in zip(kept, cells, strict=True):
+        yield Text("..." if summary is None else words.condition_word(summary.condition, list(factors)))
+        if summary is not None:
+            yield _gain_table([], [numbers], widths, headed=False)
+
+
+def _gain_table(
+    conditions: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int] | None = None, headed: bool = True
+) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False, show_header=headed)
+    for header in conditions:
         table.add_column(header, overflow="fold")
-    for header in ("base", "score", "gain [95 %]", "best"):
-        table.add_column(header, justify="right", no_wrap=header != "best", overflow="fold")
-    table.add_column("phase", overflow="fold")
-    for header in ("tokens", "cut", "refused"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for summary in kept:
-        table.add_row(*map(Text, ["..."] if summary is None else _gain_cells(summary, names, analysis)))
+    for index, header in enumerate(GAIN_HEADERS):
+        side: Literal["left", "right"] = "left" if header == "phase" else "right"
+        table.add_column(header, justify=side, overflow="fold", width=widths[index] if widths else None)
+    for row in rows:
+        table.add_row(*map(Text, row))
     return table
 
 
-def _factor_columns(analysis: Analysis) -> dict[str, str]:
-    """A column a factor where they fit, with the header broken at underscores; else none (one column for all)."""
-    names = words.short_names(analysis.factors)
-    headers = {factor: name.replace("_", " ").replace(" ", "\n") for factor, name in names.items()}
-    widths = [
-        max(map(len, (*headers[factor].split("\n"), *map(words.level, levels)))) + 1
-        for factor, levels in analysis.factors.items()
-    ]
-    return headers if sum(widths) <= FACTOR_ROOM else {}
-
-
-def _gain_cells(summary: GroupSummary, names: Mapping[str, str], analysis: Analysis) -> list[str]:
-    if names:
-        cells = [words.level(summary.condition.get(factor)) for factor in names]
-    else:
-        cells = [words.condition_word(summary.condition, analysis.factors)]
+def _gain_cells(summary: GroupSummary) -> list[str]:
     return [
-        *cells,
         words.percent(summary.base_score),
         words.percent(summary.score),
         words.gain(summary.gain, summary.n_items),
