@@ -2,9 +2,9 @@
 
     python benchmarks/shape.py [--series 400] [--seeds 3] [--seed 2026]
 
-The generator is fixed and is not the model's prior (docs/statistics.md): eight shapes with equal weight, 500 items, 3 samples,
-checkpoints that wander from seed to seed with an sd of 0, .05 or .15 (in logit / 1.5). A base is one fixed model, so it
-doesn't wander; it is measured once and shared by the seeds.
+The generator is fixed and is not the model's prior (docs/statistics.md): eight shapes with equal weight, 500 items,
+3 samples, checkpoints that wander from seed to seed with an sd of 0, .05 or .15 (in logit / 1.5). A base is one
+fixed model, so it doesn't wander; it is measured once and shared by the seeds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,15 @@ SHAPES = (  # dip, rise, late change, the phase it ends in
     (0, 0, 0, "flat"), (0, 1, 0, "plateau"), (0, 1, 1, "rising"), (0, 1, -1, "overfit"),
     (1, 0, 0, "recovered"), (1, 1, 0, "plateau"), (1, 1, 1, "rising"), (1, 1, -1, "overfit"),
 )  # fmt: skip
-END = {"flat": "level", "plateau": "level", "recovered": "level", "dip": "level", "rising": "up", "overfit": "down", "declining": "down"}
+END = {
+    "flat": "level",
+    "plateau": "level",
+    "recovered": "level",
+    "dip": "level",
+    "rising": "up",
+    "overfit": "down",
+    "declining": "down",
+}
 LATE_FROM = 5  # index of step 160: where a late change begins
 
 
@@ -56,7 +64,7 @@ def cases(rng: np.random.Generator, n: int, seeds: int, sd: float) -> Iterator[C
         grid = np.linspace(-4, 4, 81) * (DIFFICULTY**2 + ITEM_CHECKPOINT**2) ** 0.5
         weight = np.exp(-0.5 * np.linspace(-4, 4, 81) ** 2)
         score = (1 / (1 + np.exp(-1.5 * curve[:, None] + grid))) @ weight / weight.sum()
-        yield Case(bool(dip), float(score[0] - score[:LATE_FROM + 1].min()), phase, x)
+        yield Case(bool(dip), float(score[0] - score[: LATE_FROM + 1].min()), phase, x)
 
 
 def _curve(rng: np.random.Generator, dip: int, rise: int, late: int) -> np.ndarray:
@@ -116,17 +124,24 @@ def measure(n: int, seeds: int, sd: float, seed: int) -> None:
         if case.dips and shape.dip_probability > 0.5 and not isinstance(shape.dip_depth, NotEstimable):
             covered.append(shape.dip_depth.low <= case.below <= shape.dip_depth.high)
         rows.append((case, shape, by_points(case.items.mean(axis=(0, 2))), by_bootstrap(case, rng)))
-    print(f"\ncheckpoint sd {sd}: {n} series, {seeds} seeds, {1000 * seconds / n:.0f} ms a series, mean tau {np.mean(taus):.4f}")
-    called = [(c, s) for c, s, *_ in rows if s.phase_probability >= DECIDED]
-    print(f"  shape model   dips P>.5: found {_rate([s.dip_probability > 0.5 for c, s, *_ in rows if c.dips])}"
-          f" (below base by a point: {_rate([s.dip_probability > 0.5 for c, s, *_ in rows if c.dips and c.below >= 0.01])}),"
-          f" false {_rate([s.dip_probability > 0.5 for c, s, *_ in rows if not c.dips])}")
-    print(f"                end phase called at P>=.8: {len(called)}/{n}, right {_rate([s.phase == c.phase for c, s in called])};"
-          f" up/level/down: all {_rate([_most(s) == END[c.phase] for c, s, *_ in rows])}; depth covered {_rate(covered)}")
+    print(
+        f"\ncheckpoint sd {sd}: {n} series, {seeds} seeds, {1000 * seconds / n:.0f} ms a series, mean tau {np.mean(taus):.4f}"
+    )
+    dips = [(c, s.dip_probability > 0.5) for c, s, *_ in rows]
+    called = [s.phase == c.phase for c, s, *_ in rows if s.phase_probability >= DECIDED]
+    visible = _rate([said for c, said in dips if c.dips and c.below >= 0.01])
+    print(f"  shape model   dips found {_rate([said for c, said in dips if c.dips])}; below base by a point {visible}")
+    print(
+        f"                dips false {_rate([said for c, said in dips if not c.dips])}; depth covered {_rate(covered)}"
+    )
+    print(f"                phase called at P>=.8 {len(called)}/{n}, right {_rate(called)}")
+    print(f"                end up/level/down right {_rate([_most(s) == END[c.phase] for c, s, *_ in rows])}")
     for name, column in (("bootstrap", 3), ("1-point rule", 2)):
         said = [(row[0], row[column]) for row in rows]
-        print(f"  {name:13} dips: found {_rate([d for c, (d, _) in said if c.dips])}, false {_rate([d for c, (d, _) in said if not c.dips])};"
-              f" up/level/down: all {_rate([e == END[c.phase] for c, (_, e) in said])}")
+        found = _rate([dip for c, (dip, _) in said if c.dips])
+        false = _rate([dip for c, (dip, _) in said if not c.dips])
+        ends = _rate([end == END[c.phase] for c, (_, end) in said])
+        print(f"  {name:13} dips found {found}, false {false}; end up/level/down right {ends}")
 
 
 def _most(shape: Shape) -> str:

@@ -28,8 +28,8 @@ ACCURACY = "accuracy"
 class Curve:
     """One run (or base) on one task in one mode, at the steps where it was scored; rows are in order of step.
 
-    `items` are scores averaged over samples, steps x items of the task, NaN where an item is missing; None for summaries.
-    The measurements of responses are NaN where the table doesn't have them.
+    `items` are scores averaged over samples, steps x items of the task, NaN where an item is missing; None for
+    summaries. The measurements of responses are NaN where the table doesn't have them.
     """
 
     steps: Ints
@@ -223,7 +223,9 @@ def _measures(arrow: pa.Table, columns: Mapping[str, _Coded]) -> _Measures:
 
 
 def _share(above: Floats, below: Floats) -> Floats:
-    return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+    out: Floats = np.full(len(below), np.nan)
+    np.divide(above, below, out=out, where=below > 0)
+    return out
 
 
 def _task_curves(
@@ -261,7 +263,7 @@ def _task_curves(
     found = []
     owner_mode, inverse = np.unique(cell_codes[of_task][:, [0, 2]], axis=0, return_inverse=True)
     steps = np.array([int(value) for value in step.values], dtype=np.int64)[cell_codes[of_task, 3]]
-    for i, (owner, mode) in enumerate(owner_mode):
+    for i, (owner, _) in enumerate(owner_mode):
         mine = np.flatnonzero(inverse.ravel() == i)
         mine = mine[np.argsort(steps[mine])]
         row = first[of_task[mine]]

@@ -9,7 +9,8 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from triaxis.stats.effects import Design
+from triaxis.stats.effects import Design, slope_codes, sum_codes
+from triaxis.study import Identification, identify
 from triaxis.types import Level
 
 MAX_TARGETS = 400  # contrasts a group; past it interactions of factors with many levels are left out, and it is said
@@ -48,6 +49,17 @@ class Cells:
     design: Design
     cell_of: NDArray[np.int64]  # of each run
     described: Mapping[str, str]
+    identification: Identification
+
+    def assumes(self, names: Sequence[str]) -> str:
+        """What has to be zero for an effect that the design identifies; "" where nothing has."""
+        term = self.identification.term(*names)
+        return term.assumes if term is not None else ""
+
+    def aliased(self, names: Sequence[str]) -> str:
+        """Why an effect can't be had."""
+        term = self.identification.term(*names)
+        return term.reason if term is not None and term.reason else f"{':'.join(names)}: combinations are missing"
 
 
 def make_cells(conditions: Sequence[Mapping[str, Level]]) -> Cells:
@@ -63,8 +75,14 @@ def make_cells(conditions: Sequence[Mapping[str, Level]]) -> Cells:
         len(conditions), -1
     )
     cells, cell_of = np.unique(codes, axis=0, return_inverse=True)
-    design = Design(cells, tuple(len(levels[n]) for n in factors))
-    return Cells(factors, levels, design, cell_of.ravel().astype(np.int64), {**described, **missing})
+    of_cells = [{n: levels[n][code] for n, code in zip(factors, cell, strict=True)} for cell in cells]
+    known = identify(of_cells, np.bincount(cell_of.ravel()).tolist())
+    codes_of = [
+        slope_codes([float(v) for v in levels[n]]) if n in known.continuous else sum_codes(len(levels[n]))
+        for n in factors
+    ]
+    design = Design(cells, tuple(codes_of))
+    return Cells(factors, levels, design, cell_of.ravel().astype(np.int64), {**described, **missing}, known)
 
 
 def _described(names: Sequence[str], conditions: Sequence[Mapping[str, Level]]) -> dict[str, str]:
@@ -88,15 +106,17 @@ def _rank(name: str) -> tuple[bool, str]:
 
 
 def targets(cells: Cells) -> tuple[list[Target], list[str]]:
-    """Every effect to ask for: up to three factors of two levels; main effects and pairs of the others, against the first level."""
-    two = [name for name in cells.factors if len(cells.levels[name]) == 2]
+    """Every effect to ask for: up to three factors of two levels; main effects and pairs of the others, against the
+    first level.
+    """
+    two = [name for name in cells.factors if len(_upper(cells, name)) == 1]
     wanted = [
         names for k in (1, 2, 3) for names in combinations(cells.factors, k) if k < 3 or all(n in two for n in names)
     ]
     found: list[Target] = []
     left: list[str] = []
     for names in wanted:
-        pairs = [[(level, cells.levels[name][0]) for level in cells.levels[name][1:]] for name in names]
+        pairs = [[(level, cells.levels[name][0]) for level in _upper(cells, name)] for name in names]
         size = int(np.prod([len(options) for options in pairs]))
         if len(names) > 1 and len(found) + size > MAX_TARGETS:
             left.append(" x ".join(names))
@@ -105,21 +125,6 @@ def targets(cells: Cells) -> tuple[list[Target], list[str]]:
     return found, left
 
 
-def aliased(cells: Cells, names: Sequence[str]) -> str:
-    """Why an effect can't be had: the effects it moves with, or the cells that are not there."""
-    index = {name: i for i, name in enumerate(cells.factors)}
-    mine = cells.design.term([index[name] for name in names])
-    mine = mine - mine.mean(axis=0)
-    same = []
-    for term in cells.design.terms(3):
-        other = tuple(cells.factors[i] for i in term)
-        if other == tuple(names):
-            continue
-        columns = np.hstack([np.ones((len(mine), 1)), cells.design.term(term)])
-        left = mine - columns @ np.linalg.lstsq(columns, mine, rcond=1e-9)[0]
-        if np.abs(left).max() < 1e-9:
-            same.append(" x ".join(other))
-    if same:
-        return f"aliased with {', '.join(same[:4])}: they change together in every condition"
-    total = int(np.prod(cells.design.sizes))
-    return f"not identified: the design has {len(mine)} of the {total} combinations of levels"
+def _upper(cells: Cells, name: str) -> tuple[Level, ...]:
+    """The levels that are compared with the first: all others, or the last one where the effect is a slope."""
+    return cells.levels[name][-1:] if name in cells.identification.continuous else cells.levels[name][1:]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from triaxis.analyze.design import Cells, Target, aliased, make_cells, targets
+from triaxis.analyze.design import Cells, Target, make_cells, targets
 from triaxis.analyze.estimands import Summary, summarise
 from triaxis.analyze.paths import Path
-from triaxis.stats.effects import Contrast, Contrasts, Estimate, Units, contrast
+from triaxis.stats.effects import Contrasts, Estimate, Units, contrast
 from triaxis.stats.intervals import Floats, benjamini_hochberg, t_interval, t_p_value
 from triaxis.types import MODES, Effect, Estimand, Interval, NotEstimable, Scale
 
@@ -37,20 +37,23 @@ def effects(group_paths: Sequence[Path], warnings: list[str]) -> tuple[Effect, .
         if path.mode == primary_mode(modes[path.source]):
             by_group[path.source, path.group].append(path)
     found: list[Effect] = []
-    for (source, _), paths in by_group.items():
+    for paths in by_group.values():
         found += group_effects(finished(paths, warnings), warnings)
     return adjusted(found)
 
 
 def finished(paths: Sequence[Path], warnings: list[str]) -> list[Path]:
-    """Without the runs that stopped before another seed of their condition did: their last checkpoint is not comparable."""
+    """Without the runs that stopped before another seed of their condition did: their last checkpoint is not
+    comparable.
+    """
     ends: dict[tuple[object, ...], int] = defaultdict(int)
     for path in paths:
         ends[path.key] = max(ends[path.key], path.steps[-1])
     kept = [path for path in paths if path.steps[-1] == ends[path.key]]
     for path in paths:
         if path.steps[-1] < ends[path.key]:
-            told = f"run {path.run}: ends at step {path.steps[-1]}, other seeds of its condition at {ends[path.key]}: not in effects"
+            end = f"ends at step {path.steps[-1]}, other seeds of its condition at {ends[path.key]}"
+            told = f"run {path.run}: {end}: not in effects"
             if told not in warnings:
                 warnings.append(told)
     return kept
@@ -107,9 +110,9 @@ def group_effects(paths: Sequence[Path], warnings: list[str]) -> list[Effect]:
     return found
 
 
-def _contrast(cells: Cells, target: Target, index: dict[str, int]) -> Contrast | None:
+def _contrast(cells: Cells, target: Target, index: dict[str, int]) -> Floats | None:
     def at(picked: Sequence[object]) -> list[int]:
-        return [cells.levels[name].index(level) for name, level in zip(target.factors, picked, strict=True)]  # type: ignore[arg-type]
+        return [cells.levels[name].index(level) for name, level in zip(target.factors, picked, strict=True)]
 
     return contrast(cells.design, [index[name] for name in target.factors], at(target.high), at(target.low))
 
@@ -158,7 +161,7 @@ def _head(asked: Asked, target: Target, estimand: Estimand, scale: Scale) -> Eff
 def effect(
     asked: Asked,
     target: Target,
-    weights: Contrast | None,
+    weights: Floats | None,
     estimand: Estimand,
     scale: Scale,
     fit: Contrasts | NotEstimable,
@@ -166,15 +169,18 @@ def effect(
     """One effect with its interval and p, or the reason why there is none."""
     head = _head(asked, target, estimand, scale)
     if weights is None:
-        return replace(head, estimate=NotEstimable(aliased(asked.cells, target.factors)))
+        return replace(head, estimate=NotEstimable(asked.cells.aliased(target.factors)))
     if isinstance(fit, NotEstimable):
         return replace(head, estimate=fit)
-    interval, found = _interval(asked, fit, weights.weights, estimand, scale)
+    interval, found = _interval(asked, fit, weights, estimand, scale)
     if isinstance(interval, NotEstimable) or found is None:
         return replace(head, estimate=interval)
     return replace(
-        head, estimate=interval, p=t_p_value(found.value, found.variance.value, found.variance.df),
-        item_pool=ITEMS_LIKE_THESE if found.items else THIS_POOL, method=_method(scale, found),
+        head,
+        estimate=interval,
+        p=t_p_value(found.value, found.variance.value, found.variance.df),
+        item_pool=ITEMS_LIKE_THESE if found.items else THIS_POOL,
+        method=_method(scale, found),
         note="; ".join(_notes(asked, target, weights, scale, estimand)),
     )
 
@@ -219,24 +225,22 @@ def _extremes(asked: Asked, weights: Floats, estimand: Estimand) -> tuple[float,
     return min(levels), max(levels)
 
 
-def _notes(asked: Asked, target: Target, weights: Contrast, scale: Scale, estimand: Estimand) -> list[str]:
+def _notes(asked: Asked, target: Target, weights: Floats, scale: Scale, estimand: Estimand) -> list[str]:
     notes = []
-    low, high = _extremes(asked, weights.weights, estimand)
+    low, high = _extremes(asked, weights, estimand)
     if len(target.factors) > 1 and scale == "points" and (low < 0.1 or high > 0.9):
         notes.append("ceiling")
-    if not weights.complete:
-        notes.append(
-            f"holds if there is no interaction of more than {weights.order} factors"
-            if weights.order > 1
-            else "holds if factors don't interact"
-        )
+    if assumes := asked.cells.assumes(target.factors):
+        notes.append(f"if {assumes}")
     if any(name.startswith("model.") for name in target.factors):
         notes.append(f"speaks of these {asked.n_bases} bases, not of bases like them")
     return notes
 
 
 def _base_variance(asked: Asked, fit: Contrasts, weights: Floats, scale: Scale) -> float:
-    """Error of the bases' own scores in a contrast across bases; within one base it cancels. Zero where n_items is unknown."""
+    """Error of the bases' own scores in a contrast across bases; within one base it cancels. Zero where n_items is
+    unknown.
+    """
     share: dict[str, float] = defaultdict(float)
     variance: dict[str, float] = {}
     for path, cell in zip(asked.paths, asked.cells.cell_of, strict=True):
@@ -271,4 +275,3 @@ def adjusted(found: Sequence[Effect]) -> tuple[Effect, ...]:
     for i, value in zip(having, values, strict=True):
         out[i] = replace(out[i], p_adjusted=value)
     return tuple(out)
-

@@ -1,4 +1,6 @@
-"""One number a run: gain at the last checkpoint, at the best one chosen on other items, and on average; points and logits."""
+"""One number a run: gain at the last checkpoint, at the best one chosen on other items, and on average; points and
+logits.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def summarise(path: Path, estimand: Estimand, scale: Scale) -> Summary | NotEsti
 
 
 def halves(path: Path) -> NDArray[np.bool_] | None:
-    """A fixed half of each task's items, by a hash of their names: the same for every run, whatever else is in the table."""
+    """A fixed half of each task's items, by a hash of their names: the same for every run, whatever else is in the
+    table.
+    """
     assert path.strata is not None
     if not path.strata.estimable:
         return None
@@ -59,12 +63,13 @@ def _best_rows(path: Path, half: NDArray[np.bool_]) -> Floats:
     assert path.x is not None and path.strata is not None
     weights = path.strata.weights
     on_half, on_rest = path.x[1:, half] @ weights[half], path.x[1:, ~half] @ weights[~half]
-    return np.where(half, path.x[1 + int(on_rest.argmax())], path.x[1 + int(on_half.argmax())])
+    best: Floats = np.where(half, path.x[1 + int(on_rest.argmax())], path.x[1 + int(on_half.argmax())])
+    return best
 
 
 def _level(path: Path, score: Floats | float, row: Floats | None, scale: Scale) -> tuple[float, Floats | None]:
     """Score or its logit, and its linear part item by item."""
-    mean = float(path.strata.mean(row)) if row is not None and path.strata is not None else float(score)  # type: ignore[arg-type]
+    mean = float(path.strata.mean(row)) if row is not None and path.strata is not None else float(score)
     if scale == "points":
         return mean, row
     n = (path.n_items or 1) * (1.0 if np.isnan(path.samples) else path.samples)

@@ -100,11 +100,11 @@ def _rows(curve: Curve, keep: NDArray[np.bool_]) -> Curve:
 
 def _common_items(pool: Sequence[Series], warnings: list[str]) -> list[NDArray[np.bool_] | None]:
     """The items each series keeps: those that all runs answered at all checkpoints, or its own where those are too few."""
-    own = [None if s.curve.items is None else ~np.isnan(s.curve.items).any(axis=0) for s in pool]
+    own = [None if s.curve.items is None else _complete(s.curve.items) for s in pool]
     masks = [mask for mask in own if mask is not None]
     if not masks:
         return own
-    common = np.logical_and.reduce(masks)
+    common: NDArray[np.bool_] = np.logical_and.reduce(masks)
     used = np.logical_or.reduce([~np.isnan(s.curve.items).all(axis=0) for s in pool if s.curve.items is not None])
     where = f"task {pool[0].task}" + (f" ({pool[0].source})" if pool[0].source else "")
     if 2 * common.sum() >= np.median([mask.sum() for mask in masks]) and common.any():
@@ -114,6 +114,10 @@ def _common_items(pool: Sequence[Series], warnings: list[str]) -> list[NDArray[n
         return [None if mask is None else common for mask in own]
     warnings.append(f"{where}: runs were scored on different items; each is compared with its base on its own items")
     return own
+
+
+def _complete(items: Floats) -> NDArray[np.bool_]:
+    return np.asarray(~np.isnan(items).any(axis=0), dtype=np.bool_)
 
 
 def _path(series: Series, keep: NDArray[np.bool_] | None) -> Path:
@@ -191,7 +195,11 @@ def mean_of_tasks(paths: Sequence[Path]) -> list[Path]:
         return []
     common = frozenset.intersection(*(frozenset(path.task for path in own) for own in runs.values()))
     group = "+".join(sorted({path.group for path in paths}))
-    return [replace(_mean_of([p for p in own if p.task in common]), group=group) for own in runs.values()] if common else []
+    return (
+        [replace(_mean_of([p for p in own if p.task in common]), group=group) for own in runs.values()]
+        if common
+        else []
+    )
 
 
 def _in(source: str) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 from triaxis.analyze.estimands import Summary, summarise
 from triaxis.analyze.paths import Path, by_condition, comparable
 from triaxis.analyze.trajectories import condition_gain
-from triaxis.stats.intervals import Interval, t_interval
+from triaxis.stats.intervals import t_interval
 from triaxis.stats.paired import mean_covariance
-from triaxis.types import Estimand, GroupSummary, NotEstimable, Trajectory
+from triaxis.types import Estimand, GroupSummary, Interval, NotEstimable, Trajectory
 
 
 def group_summaries(

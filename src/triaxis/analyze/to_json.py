@@ -12,7 +12,7 @@ VERSION = 1
 
 def to_json(analysis: Analysis) -> dict[str, Any]:
     """Plain lists, mappings, numbers and texts; nothing in it is NaN or infinite."""
-    return _finite(
+    found: dict[str, Any] = _finite(
         {
             "version": VERSION,
             "trajectories": [_trajectory(t) for t in analysis.trajectories],
@@ -27,6 +27,7 @@ def to_json(analysis: Analysis) -> dict[str, Any]:
             "warnings": list(analysis.warnings),
         }
     )
+    return found
 
 
 def _finite(value: Any) -> Any:

@@ -201,7 +201,9 @@ def _assemble(
 
 
 def truncation_share(path: Path, step: int | None) -> float | NotEstimable:
-    """Part of the fall from base to bottom that is responses cut off: 1 - (fall among the finished) / (fall as run), in 0..1."""
+    """Part of the fall from base to bottom that is responses cut off: 1 - (fall among the finished) / (fall as run), in
+    0..1.
+    """
     if step is None:
         return NotEstimable("no dip")
     at = path.steps.index(step)

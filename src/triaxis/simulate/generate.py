@@ -27,7 +27,9 @@ class Simulated:
 
 
 def study(settings: Settings | None = None, /, **changes: Any) -> Simulated:
-    """A simulated study: `study(factors={...}, effects={...}, seed=3)`, or from ready `Settings`. A pure function of them."""
+    """A simulated study: `study(factors={...}, effects={...}, seed=3)`, or from ready `Settings`. A pure function of
+    them.
+    """
     if settings is None:
         settings = Settings(**changes)
     rng = np.random.default_rng(settings.seed)

@@ -1,4 +1,6 @@
-"""What a simulated study is made of: factors and their effects, the course of training, and every variance of a real one."""
+"""What a simulated study is made of: factors and their effects, the course of training, and every variance of a real
+one.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,11 @@ class Noise:
 
 @dataclass(frozen=True)
 class Settings:
-    """A study. Effects are at full course, in logits of the score: second level minus first, or differences of such differences.
+    """A study. Effects are at full course, in logits of the score: second level minus first, or differences of such
+    differences.
 
-    `effects` maps factor names joined by " x " to a size, for all groups, or "group: factors" for one group. Levels of a
-    factor are equally spaced codes from -1/2 to +1/2, in their sorted order.
+    `effects` maps factor names joined by " x " to a size, for all groups, or "group: factors" for one group. Levels
+    of a factor are equally spaced codes from -1/2 to +1/2, in their sorted order.
     """
 
     factors: Mapping[str, tuple[Level, ...]] = field(default_factory=dict)
@@ -81,7 +84,7 @@ class Settings:
         return total
 
     def _code(self, name: str, level: Level) -> float:
-        levels = sorted(self.factors[name])  # type: ignore[type-var]
+        levels = sorted(self.factors[name])
         return -0.5 + levels.index(level) / max(len(levels) - 1, 1)
 
     def course_at(self) -> tuple[Floats, Floats]:

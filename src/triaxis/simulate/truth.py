@@ -25,8 +25,8 @@ class Truth:
         """Expected score at each step (steps,)."""
         s = self.settings
         share, lost = s.course_at()
-        logit = s.base_logit + s.bases.get(str(condition.get("model.base", s.base_names()[0])), 0.0)
-        logit = logit + share * s.full_gain(condition, group) - lost
+        base = s.base_logit + s.bases.get(str(condition.get("model.base", s.base_names()[0])), 0.0)
+        logit = base + share * s.full_gain(condition, group) - lost
         n = s.noise
         items = n.item**2 + n.item_checkpoint**2
         seeds = np.r_[0.0, np.full(len(s.steps) - 1, n.run**2 + n.checkpoint**2 + n.item_condition**2)]
@@ -40,14 +40,16 @@ class Truth:
         return float(after - level[0])
 
     def effect(self, factors: Sequence[str], group: str, estimand: Estimand = "gain", scale: Scale = "points") -> float:
-        """True main effect or interaction: last level minus first of each factor, averaged over the levels of the others."""
+        """True main effect or interaction: last level minus first of each factor, averaged over the levels of the
+        others.
+        """
         s = self.settings
         others = [name for name in s.factors if name not in factors]
         total = 0.0
         cells = list(product(*(s.factors[name] for name in others)))
         for rest in cells:
             for ends in product((0, -1), repeat=len(factors)):
-                levels = {name: sorted(s.factors[name])[end] for name, end in zip(factors, ends, strict=True)}  # type: ignore[type-var]
+                levels = {name: sorted(s.factors[name])[end] for name, end in zip(factors, ends, strict=True)}
                 sign = float(np.prod([1 if end else -1 for end in ends]))
                 total += sign * self.summary({**dict(zip(others, rest, strict=True)), **levels}, group, estimand, scale)
         return total / len(cells)

@@ -1,7 +1,7 @@
 """Contrasts of factors over the cells of a design: which the design can give, with what weights, and their error.
 
-A cell is a condition. Effects are defined on the full grid of levels, the other factors averaged with equal weights: a main
-effect is one level minus another, an interaction the difference of such differences.
+A cell is a condition. Effects are defined on the full grid of levels, the other factors averaged with equal weights:
+a main effect is one level minus another, an interaction the difference of such differences.
 """
 
 from __future__ import annotations
@@ -23,49 +23,58 @@ MAX_COLUMNS = 1500
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Cells of a design: `levels` (cells x factors) are level numbers from 0, `sizes` how many levels each factor has."""
+    """Cells of a design: `levels` (cells x factors) are level numbers from 0; `codes` a matrix levels x columns a
+    factor.
+
+    Codes sum to zero over the levels, so that a term averages the factors that are not in it with equal weights.
+    """
 
     levels: Ints
-    sizes: tuple[int, ...]
+    codes: tuple[Floats, ...]
 
     def term(self, factors: Sequence[int]) -> Floats:
-        """Columns of a main effect or interaction: products of sum-to-zero codes (cells x columns)."""
+        """Columns of a main effect or interaction: products of codes (cells x columns)."""
         columns = np.ones((len(self.levels), 1))
         for factor in factors:
-            code = self.code(factor)[self.levels[:, factor]]
+            code = self.codes[factor][self.levels[:, factor]]
             columns = (columns[:, :, None] * code[:, None, :]).reshape(len(columns), -1)
         return columns
 
-    def code(self, factor: int) -> Floats:
-        """Sum-to-zero codes of a factor: levels x (levels - 1); two levels are -1/2 and +1/2."""
-        size = self.sizes[factor]
-        return np.vstack([np.full((1, size - 1), -1.0), np.eye(size - 1)]) * (0.5 if size == 2 else 1.0)
+    def width(self, factors: Sequence[int]) -> int:
+        return int(np.prod([self.codes[factor].shape[1] for factor in factors]))
 
     def terms(self, order: int) -> list[tuple[int, ...]]:
         """All main effects and interactions up to `order`, lower ones first."""
-        n = len(self.sizes)
+        n = len(self.codes)
         return [term for k in range(1, min(order, n) + 1) for term in combinations(range(n), k)]
 
 
-@dataclass(frozen=True, eq=False)
-class Contrast:
-    """Weights over cells that give an effect, and the highest order of effect that they allow for."""
-
-    weights: Floats
-    order: int
-    complete: bool  # whether effects of higher order, where the design has them, can't bias it
+def sum_codes(size: int) -> Floats:
+    """Codes of a factor of `size` levels; two levels are -1/2 and +1/2."""
+    return np.vstack([np.full((1, size - 1), -1.0), np.eye(size - 1)]) * (0.5 if size == 2 else 1.0)
 
 
-def contrast(design: Design, factors: Sequence[int], high: Sequence[int], low: Sequence[int]) -> Contrast | None:
-    """Weights over cells for the effect of `factors` between levels `high` and `low` (a number a factor); None if aliased.
-
-    The largest model (up to third order) in which the effect is estimable is taken: fewer assumptions come first.
+def slope_codes(values: Sequence[float]) -> Floats:
+    """One column for a number, rising from its least to its largest value by 1; in its logarithm where it spans
+    ten-fold.
     """
-    top = min(MAX_ORDER, len(design.sizes))
-    for order in range(top, len(factors) - 1, -1):
+    array = np.asarray(values, dtype=np.float64)
+    if array.min() > 0 and array.max() >= 10 * array.min():
+        array = np.log(array)
+    return np.asarray((array - array.mean()) / (array.max() - array.min()), dtype=np.float64)[:, None]
+
+
+def contrast(design: Design, factors: Sequence[int], high: Sequence[int], low: Sequence[int]) -> Floats | None:
+    """Weights over cells for the effect of `factors` between levels `high` and `low` (a number a factor); None if
+    aliased.
+
+    The largest model (up to third order) in which the effect is estimable is taken: fewer assumptions come first. A
+    main effect must be clear of pairwise interactions, as `study.identify` asks for it.
+    """
+    n = len(design.codes)
+    for order in range(min(MAX_ORDER, n), min(max(len(factors), 2), n) - 1, -1):
         terms = design.terms(order)
-        width = sum(int(np.prod([design.sizes[f] - 1 for f in term])) for term in terms)
-        if width > MAX_COLUMNS and order > len(factors):
+        if sum(design.width(term) for term in terms) > MAX_COLUMNS:
             continue
         blocks, target = [np.ones((len(design.levels), 1))], [np.zeros(1)]
         for term in terms:
@@ -73,7 +82,7 @@ def contrast(design: Design, factors: Sequence[int], high: Sequence[int], low: S
             target.append(_target(design, term, factors, high, low))
         weights = _solve(np.hstack(blocks), np.concatenate(target))
         if weights is not None:
-            return Contrast(weights, order, order == top)
+            return weights
     return None
 
 
@@ -82,10 +91,10 @@ def _target(
 ) -> Floats:
     """What the effect is of a term's coefficients: nothing but its own, since codes average to zero over levels."""
     if term != tuple(factors):
-        return np.zeros(int(np.prod([design.sizes[f] - 1 for f in term])))
+        return np.zeros(design.width(term))
     out = np.ones(1)
     for factor, up, down in zip(factors, high, low, strict=True):
-        code = design.code(factor)
+        code = design.codes[factor]
         out = np.outer(out, code[up] - code[down]).ravel()
     return out
 

@@ -25,10 +25,12 @@ class SeedNoise:
 
 
 def estimate_noise(conditions: Sequence[tuple[Floats, Strata]]) -> SeedNoise:
-    """Seed noise, pooled over conditions and checkpoints. Each condition: scores (runs, checkpoints, items) of the trained ones.
+    """Seed noise, pooled over conditions and checkpoints. Each condition: scores (runs, checkpoints, items) of the
+    trained ones.
 
-    Moments: covariance of run means between seeds, less the run x item part of the sampling error; off the diagonal is
-    the offset, the rest of the diagonal is tau². Conditions with one run say nothing; with none left, the default.
+    Moments: covariance of run means between seeds, less the run x item part of the sampling error; off the diagonal
+    is the offset, the rest of the diagonal is tau². Conditions with one run say nothing; with none left, the
+    default.
     """
     diagonal = off = df = off_df = 0.0
     for x, strata in conditions:
@@ -54,7 +56,9 @@ def estimate_noise(conditions: Sequence[tuple[Floats, Strata]]) -> SeedNoise:
 
 
 def with_noise(covariance: Floats, noise: SeedNoise, runs: int, lasting: bool) -> Floats:
-    """The covariance of checkpoint means, base first, plus the seed noise of the mean of `runs` runs on the trained ones."""
+    """The covariance of checkpoint means, base first, plus the seed noise of the mean of `runs` runs on the trained
+    ones.
+    """
     n = len(covariance) - 1
     extra = np.zeros_like(covariance)
     extra[1:, 1:] = (np.eye(n) * noise.tau**2 + (noise.offset**2 if lasting else 0.0)) / runs

@@ -87,8 +87,8 @@ class Variance:
 def crossed_variance(contrast: Floats, residual_variance: float, runs: Variance, strata: Strata) -> Variance:
     """Variance of a contrast of runs that share their items, both a sample: V_runs + max(0, V_items - V_run·item).
 
-    contrast: (items,) the contrast item by item (its weighted mean is the estimate). residual_variance: the part of V_items
-    that is run x item noise, which V_runs holds already. Two-way clustering: Cameron, Gelbach & Miller 2011.
+    contrast: (items,) the contrast item by item (its weighted mean is the estimate). residual_variance: the part of
+    V_items that is run x item noise, which V_runs holds already. Two-way clustering: Cameron, Gelbach & Miller 2011.
     """
     z = strata.scaled(contrast)
     v_items = float(z @ z)

@@ -1,9 +1,9 @@
 """What a trajectory did: the posterior of its shape, from the checkpoints' means and their paired covariance.
 
-A Bayesian model with spike-and-slab sizes: each part of a curve (see `shape_designs`) is absent, or larger than the smallest
-change of interest. The base level has a flat prior; sizes have a normal slab, cut below that change. The normal integral over
-the sizes is exact, the cut is an orthant probability by the method of Geweke, Hajivassiliou and Keane (GHK), whose draws also
-give the posterior of every curve.
+A Bayesian model with spike-and-slab sizes: each part of a curve (see `shape_designs`) is absent, or larger than the
+smallest change of interest. The base level has a flat prior; sizes have a normal slab, cut below that change. The
+normal integral over the sizes is exact, the cut is an orthant probability by the method of Geweke, Hajivassiliou and
+Keane (GHK), whose draws also give the posterior of every curve.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Shape:
 def fit_shape(steps: Sequence[int], means: Floats, covariance: Floats) -> Shape:
     """The shape of `means` (checkpoints,) at `steps`, base first, with their covariance (checkpoints x checkpoints).
 
-    The covariance holds everything that makes a checkpoint's mean differ from its lasting level: items, samples, and the
-    checkpoint noise τ² of the trained ones. Raises ValueError for fewer than three trained checkpoints.
+    The covariance holds everything that makes a checkpoint's mean differ from its lasting level: items, samples, and
+    the checkpoint noise τ² of the trained ones. Raises ValueError for fewer than three trained checkpoints.
     """
     grid = designs(tuple(int(step) for step in steps))
     precision = _precision(covariance)
@@ -65,7 +65,8 @@ def _precision(covariance: Floats) -> Floats:
 
 
 def _moments(grid: Designs, gram: Floats, projection: Floats) -> tuple[Floats, Floats, Floats]:
-    """Log marginal likelihood of each design with uncut sizes, and the sizes' posterior mean and sd; dip counted downwards.
+    """Log marginal likelihood of each design with uncut sizes, and the sizes' posterior mean and sd; dip counted
+    downwards.
 
     Closed-form inverse of Q = G + I/slab², three by three; an absent part has a zero vector and keeps its prior.
     """
@@ -122,7 +123,8 @@ def _lattice() -> Floats:
 def _draw(
     grid: Designs, gram: Floats, projection: Floats, chosen: NDArray[np.int64], sign: Floats
 ) -> tuple[Floats, Floats]:
-    """Weighted draws of the sizes of each chosen design, cut at the smallest change: sizes (designs, draws, 3), log weights.
+    """Weighted draws of the sizes of each chosen design, cut at the smallest change: sizes (designs, draws, 3), log
+    weights.
 
     GHK: with Q⁻¹ = LL', each standard normal is drawn above its bound given those before it.
     """

@@ -1,8 +1,8 @@
 """The shapes that a trajectory may have on a grid of checkpoints, before any data is seen.
 
-A curve is base - a·dip + b·rise ± c·late, each part there or not. A dip is a bump that comes back or a fall that stays; a
-rise levels off before the last checkpoint but one; a late change is a ramp in log step that still goes on at the end. Centres
-and widths are a grid made from the checkpoints; the sizes a, b, c are left to the data.
+A curve is base - a·dip + b·rise ± c·late, each part there or not. A dip is a bump that comes back or a fall that
+stays; a rise levels off before the last checkpoint but one; a late change is a ramp in log step that still goes on
+at the end. Centres and widths are a grid made from the checkpoints; the sizes a, b, c are left to the data.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def log_steps(steps: Sequence[int]) -> Floats:
 
 
 def _unit(rows: list[Floats]) -> list[Floats]:
-    """Each row shifted to 0 at base and scaled to a largest value of 1; rows that nothing in the grid shows are left out."""
+    """Each row shifted to 0 at base and scaled to a largest value of 1; rows that nothing in the grid shows are left
+    out.
+    """
     kept = []
     for row in rows:
         shifted = row - row[0]

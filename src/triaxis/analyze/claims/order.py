@@ -13,13 +13,16 @@ CLEAR_GAP = 0.05  # score in think mode
 NAMES = ("weak", "strong")
 
 
-def by_capability(panel: Panel, source: str, bases: Sequence[Level]) -> tuple[tuple[Level, ...], str] | NotEstimable:
-    """The bases from weak to strong and how that is known: their scores at step 0 made to think, else their names' ends.
+def by_capability(
+    panel: Panel, source: str, mode: str, bases: Sequence[Level]
+) -> tuple[tuple[Level, ...], str] | NotEstimable:
+    """The bases from weak to strong and how that is known: their scores at step 0 made to think, else their names'
+    ends.
 
-    Scores in the default mode would be the minuend of the gains: ordering by them makes weak bases gain by chance.
+    Scores in `mode`, which the gains are computed from, won't do: ordered by them, weak bases gain by chance.
     """
     scores = _think_scores(panel, source)
-    if all(str(base) in scores for base in bases):
+    if mode != "think" and all(str(base) in scores for base in bases):
         ordered = sorted(bases, key=lambda base: scores[str(base)])
         gaps = np.diff([scores[str(base)] for base in ordered])
         if gaps.min() < CLEAR_GAP:
@@ -29,8 +32,8 @@ def by_capability(panel: Panel, source: str, bases: Sequence[Level]) -> tuple[tu
     if len(bases) == 2 and all(len(found) == 1 for found in ends.values()):
         return (ends["weak"][0], ends["strong"][0]), "stronger by name"
     return NotEstimable(
-        "nothing but the gains' own base scores says which base is the stronger: evaluate step 0 in mode think, or name the"
-        " bases ...weak and ...strong"
+        "nothing but the gains' own base scores says which base is the stronger: evaluate step 0 in mode think,"
+        " or name the bases ...weak and ...strong"
     )
 
 

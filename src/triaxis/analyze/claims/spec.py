@@ -22,8 +22,8 @@ class _Strict(BaseModel):
 class Part(_Strict):
     """One inequality about gains: a contrast of factors, the corner against the sum, or the mean gain itself.
 
-    `contrast` says for each factor which end is counted positive: `higher` or `lower` number, `stronger` or `weaker` base, or
-    a pair of level names [this, minus that]. No factor: the mean gain of all conditions.
+    `contrast` says for each factor which end is counted positive: `higher` or `lower` number, `stronger` or `weaker`
+    base, or a pair of level names [this, minus that]. No factor: the mean gain of all conditions.
     """
 
     groups: list[str] = Field(min_length=1)  # pooled: the mean over their tasks
@@ -80,7 +80,9 @@ def load_claim(path: FilePath | Any) -> Claim:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "claim"
-        raise TriaxisError(f"{path.name}, {where}: {first['msg']}; see docs/statistics.md for the form of a claim") from None
+        raise TriaxisError(
+            f"{path.name}, {where}: {first['msg']}; see docs/statistics.md for the form of a claim"
+        ) from None
 
 
 @lru_cache(maxsize=1)

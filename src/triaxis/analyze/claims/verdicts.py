@@ -21,7 +21,9 @@ from triaxis.types import Decision, Dip, Interval, Level, NotEstimable, Scale, V
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What claims are judged by: the paths of one source in its primary mode, a run and task each, and the bases' scores."""
+    """What claims are judged by: the paths of one source in its primary mode, a run and task each, and the bases'
+    scores.
+    """
 
     source: str
     paths: Sequence[Path]
@@ -54,13 +56,22 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
     if len(parts) > 1:
         told = "; ".join(f"{', '.join(p.groups)}: {found.reason}" for p, found in zip(claim.parts, parts, strict=True))
         judged = replace(judged, reason=judged.reason if judged.decision == "not testable" else told)
-    return _verdict(claim, judged, part.estimand, part.smallest_effect, "points and logit" if part.both_scales else "points")
+    return _verdict(
+        claim, judged, part.estimand, part.smallest_effect, "points and logit" if part.both_scales else "points"
+    )
 
 
 def _verdict(claim: Claim, judged: Judged, estimand: str, smallest: float | None, scale: str) -> Verdict:
     return Verdict(
-        claim=claim.id, statement=claim.statement, decision=judged.decision, reason=judged.reason, estimand=estimand,
-        smallest_effect=smallest, estimate=judged.estimate, scale=scale, source=claim.source,
+        claim=claim.id,
+        statement=claim.statement,
+        decision=judged.decision,
+        reason=judged.reason,
+        estimand=estimand,
+        smallest_effect=smallest,
+        estimate=judged.estimate,
+        scale=scale,
+        source=claim.source,
     )
 
 
@@ -100,7 +111,7 @@ def _ends(name: str, end: Ends, asked: Asked, evidence: Evidence) -> tuple[tuple
         by_name = {str(level): level for level in levels}
         return (by_name[end[0]], by_name[end[1]]), ""
     if end in ("stronger", "weaker"):
-        ordered = by_capability(evidence.panel, evidence.source, levels)
+        ordered = by_capability(evidence.panel, evidence.source, evidence.paths[0].mode, levels)
         if isinstance(ordered, NotEstimable):
             return ordered
         levels, told = ordered
@@ -122,8 +133,7 @@ def _weights(part: Part, asked: Asked, ends: dict[str, tuple[Level, Level]]) -> 
     high = [cells.levels[name].index(ends[name][0]) for name in names]
     low = [cells.levels[name].index(ends[name][1]) for name in names]
     if part.form == "effect":
-        found = contrast(cells.design, index, high, low)
-        return None if found is None else found.weights
+        return contrast(cells.design, index, high, low)
     return _corner(cells.design.levels, index, high, low)
 
 
@@ -173,7 +183,9 @@ def _points(found: Interval) -> str:
 
 
 def _judge_course(course: Course, evidence: Evidence) -> Judged:
-    """Counts the conditions that do it and those that don't; a verdict needs replicates, since one run's wander looks like it."""
+    """Counts the conditions that do it and those that don't; a verdict needs replicates, since one run's wander looks
+    like it.
+    """
     paths = evidence.pooled(course.groups)
     if not paths:
         return _no(f"no task in {', '.join(course.groups)} that every run has")
@@ -191,7 +203,8 @@ def _judge_course(course: Course, evidence: Evidence) -> Judged:
         did += p >= course.probability
         did_not += p <= 1 - course.probability
         total += 1
-    told = f"{did} of {total} conditions did, {did_not} did not (each at {course.probability:g}), {course.share:g} of them asked for"
+    told = f"{did} of {total} conditions did, {did_not} did not, each at P >= {course.probability:g}"
+    told += f"; a share of {course.share:g} is asked for"
     if did >= course.share * total:
         return Judged("supported", told)
     if total - did_not < course.share * total:
