@@ -124,9 +124,8 @@ def measure(n: int, seeds: int, sd: float, seed: int) -> None:
         if case.dips and shape.dip_probability > 0.5 and not isinstance(shape.dip_depth, NotEstimable):
             covered.append(shape.dip_depth.low <= case.below <= shape.dip_depth.high)
         rows.append((case, shape, by_points(case.items.mean(axis=(0, 2))), by_bootstrap(case, rng)))
-    print(
-        f"\ncheckpoint sd {sd}: {n} series, {seeds} seeds, {1000 * seconds / n:.0f} ms a series, mean tau {np.mean(taus):.4f}"
-    )
+    cost = f"{1000 * seconds / n:.0f} ms a series"
+    print(f"\ncheckpoint sd {sd}: {n} series, {seeds} seeds, {cost}, mean tau {np.mean(taus):.4f}")
     dips = [(c, s.dip_probability > 0.5) for c, s, *_ in rows]
     called = [s.phase == c.phase for c, s, *_ in rows if s.phase_probability >= DECIDED]
     visible = _rate([said for c, said in dips if c.dips and c.below >= 0.01])

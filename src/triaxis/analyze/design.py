@@ -63,7 +63,9 @@ class Cells:
 
 
 def make_cells(conditions: Sequence[Mapping[str, Level]]) -> Cells:
-    """Cells of the runs' conditions (one mapping a run). A column that another one of its axis determines is no factor."""
+    """Cells of the runs' conditions (one mapping a run). A column that another one of its axis determines is no
+    factor.
+    """
     names = sorted({name for condition in conditions for name in condition})
     varying = [n for n in names if len({c.get(n) for c in conditions}) > 1]
     missing = {n: f"{n} is empty in some runs" for n in varying if any(n not in c for c in conditions)}

@@ -24,7 +24,9 @@ class Summary:
 
 
 def summarise(path: Path, estimand: Estimand, scale: Scale) -> Summary | NotEstimable:
-    """The run's gain over its base. On the logit scale: of the mean score, half a response added to right and to wrong."""
+    """The run's gain over its base. On the logit scale: of the mean score, half a response added to right and to
+    wrong.
+    """
     if not path.has_base:
         return NotEstimable(NO_BASE)
     if len(path.steps) < 2:

@@ -99,7 +99,9 @@ def _rows(curve: Curve, keep: NDArray[np.bool_]) -> Curve:
 
 
 def _common_items(pool: Sequence[Series], warnings: list[str]) -> list[NDArray[np.bool_] | None]:
-    """The items each series keeps: those that all runs answered at all checkpoints, or its own where those are too few."""
+    """The items each series keeps: those that all runs answered at all checkpoints, or its own where those are too
+    few.
+    """
     own = [None if s.curve.items is None else _complete(s.curve.items) for s in pool]
     masks = [mask for mask in own if mask is not None]
     if not masks:
@@ -164,7 +166,9 @@ def _binomial(curve: Curve) -> Floats:
 
 
 def group_paths(paths: Sequence[Path], warnings: list[str]) -> list[Path]:
-    """One path a run, group and mode: the mean over the tasks that all runs of that source and mode have in the group."""
+    """One path a run, group and mode: the mean over the tasks that all runs of that source and mode have in the
+    group.
+    """
     accurate = [path for path in paths if path.metric == ACCURACY]
     for task, metric in sorted({(p.task, p.metric) for p in paths if p.metric != ACCURACY}):
         warnings.append(f"task {task}: its metric is {metric}, so it is no part of a group's accuracy")
@@ -186,7 +190,9 @@ def group_paths(paths: Sequence[Path], warnings: list[str]) -> list[Path]:
 
 
 def mean_of_tasks(paths: Sequence[Path]) -> list[Path]:
-    """One path a run over all the given tasks that every run has, whatever their groups; none where they share no task."""
+    """One path a run over all the given tasks that every run has, whatever their groups; none where they share no
+    task.
+    """
     runs: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
     for path in paths:
         if path.metric == ACCURACY:

@@ -1,4 +1,6 @@
-"""What each trajectory did: scores with intervals, phase, dip, regained ground, net gain; for runs and for conditions."""
+"""What each trajectory did: scores with intervals, phase, dip, regained ground, net gain; for runs and for
+conditions.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,9 @@ def average(full: Sequence[Path], steps: tuple[int, ...]) -> Path:
 
 
 def _mean_variance(full: Sequence[Path], rows: Sequence[np.ndarray]) -> Floats:
-    """Of the mean of summaries: the base is measured once, and items are shared, so runs average out nothing of them."""
+    """Of the mean of summaries: the base is measured once, and items are shared, so runs average out nothing of
+    them.
+    """
     return np.asarray(np.mean([p.variances[at] for p, at in zip(full, rows, strict=True)], axis=0), dtype=np.float64)
 
 

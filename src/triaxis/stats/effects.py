@@ -130,7 +130,9 @@ class Estimate:
 
 
 class Contrasts:
-    """Contrasts of cell means, with the pooled variance of units within their cells and the crossed variance of items."""
+    """Contrasts of cell means, with the pooled variance of units within their cells and the crossed variance of
+    items.
+    """
 
     def __init__(self, units: Units) -> None:
         n_cells = int(units.cells.max()) + 1

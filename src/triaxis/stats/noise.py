@@ -17,7 +17,9 @@ _FLOOR = 0.002
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """Seed variance of a trained checkpoint's mean, split in what is drawn anew at each and what lasts through a run."""
+    """Seed variance of a trained checkpoint's mean, split in what is drawn anew at each and what lasts through a
+    run.
+    """
 
     tau: float  # sd, score: anew at each checkpoint
     offset: float  # sd, score: lasting

@@ -99,7 +99,9 @@ def _distinct(rows: list[Floats], where: list[float]) -> tuple[list[Floats], lis
 
 @lru_cache(maxsize=64)
 def designs(steps: tuple[int, ...]) -> Designs:
-    """The designs for checkpoints at `steps` (0 first, at least three trained). Cached: series on one grid share them."""
+    """The designs for checkpoints at `steps` (0 first, at least three trained). Cached: series on one grid share
+    them.
+    """
     if len(steps) < 4 or steps[0] != 0:
         raise ValueError("a shape needs step 0 and at least three trained checkpoints")
     u = log_steps(steps)
