@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from math import ceil
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from triaxis.study.fields import Amount, Count, Name, Positive, Range, Share, Strict, Value
-from triaxis.study.mistakes import Mistake, first_mistake, unknown
+from triaxis.study.mistakes import Mistake, first_mistake, shown, unknown
 from triaxis.types import AXES, Level, Structure
 
 DEFAULT_STEPS = 128  # where neither steps nor epochs are given; the lab's trajectories have shown their shape by then
 
 
 def _difficulty(value: object) -> object:
-    """Levels of difficulty as text: `3`, `3-5` or `all`; an order the wrong way round is refused here."""
+    """Levels of difficulty as text: `3`, `3-5` or `all`; what is no range, or one the wrong way round, is refused."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if isinstance(text, str) and "-" in text:
+    if isinstance(text, str) and text != "all":
+        if not re.fullmatch(r"\d{1,4}(-\d{1,4})?", text):
+            raise ValueError(f"must be a level (3), levels in a row (3-5) or all, got {shown(text)}")
         low, _, high = text.partition("-")
-        if low.isdigit() and high.isdigit() and int(low) > int(high):
+        if high and int(low) > int(high):
             raise ValueError(f"the levels {text} run backwards; write {high}-{low}")
     return text
 
@@ -49,7 +52,7 @@ class Data(Strict):
     examples: Count = 4096
     structure: Structure = "short_cot"
     noise_rate: Share = 0.0  # of the examples that carry a wrong step
-    difficulty: Annotated[str, BeforeValidator(_difficulty), Field(pattern=r"^(all|\d{1,4}(-\d{1,4})?)$")] = "all"
+    difficulty: Annotated[str, BeforeValidator(_difficulty)] = "all"
     replay_share: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the examples that are replayed from pretraining
 
 
@@ -67,18 +70,18 @@ SETTINGS: tuple[str, ...] = tuple(f"{axis}.{key}" for axis in AXES for key in AX
 def _adapter(axis: str, key: str) -> TypeAdapter[Any]:
     info = AXIS_MODELS[axis].model_fields[key]
     annotated: Any = Annotated[info.annotation, info]
-    return TypeAdapter(annotated)
+    return TypeAdapter(annotated, config=ConfigDict(allow_inf_nan=False))
 
 
 def level_of(name: str, raw: object) -> Level:
     """One level of a setting `axis.key`, checked and in its own type (1 is 1.0 for a rate); raises Mistake."""
     axis, _, key = name.partition(".")
-    if raw is None:
+    if raw is None:  # which some fields have for a default, and no study may say
         raise Mistake(name, "is empty; give a value, or remove the key to take the default")
     try:
         level: Level = _adapter(axis, key).validate_python(raw, strict=True)
     except ValidationError as error:
-        raise Mistake(name, str(first_mistake(error, {}))) from None
+        raise Mistake(name, first_mistake(error, {}).message) from None
     return level
 
 
@@ -114,9 +117,7 @@ def section_of(axis: str, raw: object) -> dict[str, Value]:
     fields = AXIS_MODELS[axis].model_fields
     for key in raw:
         if key not in fields:
-            raise unknown(
-                f"{axis}.{key}", (*(f"{axis}.{k}" for k in fields), *(s for s in SETTINGS if s.endswith(f".{key}")))
-            )
+            raise unknown(f"{axis}.{key}", (f"{axis}.{k}" for k in fields), SETTINGS)
     for key, info in fields.items():
         if info.is_required() and key not in raw:
             raise Mistake(f"{axis}.{key}", "missing; every study names it")

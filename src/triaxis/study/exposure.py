@@ -22,13 +22,11 @@ _AT_STEPS = {
     "data.examples": ("epochs", "at given steps more data is fewer passes, so data size and repetition are confounded"),
     "optimization.steps": ("epochs", "more steps are more passes over the same examples"),
     "optimization.batch_size": ("epochs", "at given steps larger batches are more passes and more tokens"),
-    "optimization.packing": ("epochs", "a packed batch holds more examples, so given steps are more passes and tokens"),
 }
 _AT_EPOCHS = {
     "data.examples": ("optimizer steps", "at given epochs more data is more steps"),
     "optimization.epochs": ("optimizer steps", "more epochs are more steps"),
     "optimization.batch_size": ("optimizer steps", "at given epochs larger batches are fewer steps"),
-    "optimization.packing": ("optimizer steps", "packing makes fewer optimizer steps an epoch"),
 }
 _ALWAYS = {"data.structure": ("supervised tokens", "longer traces are more tokens a step")}
 
@@ -58,8 +56,6 @@ def _same(conditions: Sequence[Mapping[str, Level]], quantity: str) -> bool:
         "epochs": (("optimization.steps", "optimization.batch_size"), ("data.examples",)),
         "steps": (("data.examples", "optimization.epochs"), ("optimization.batch_size",)),
     }[quantity]
-    if len({condition.get("optimization.packing") for condition in conditions}) > 1:
-        return False
     amounts = set()
     for condition in conditions:
         amount = 1.0

@@ -287,6 +287,10 @@ def _notes(
     if "model.base" in factors and len(levels["model.base"]) < ENOUGH_BASES:
         n = len(levels["model.base"])
         notes.append(f"{n} bases: effects of model.base speak of these bases; {ENOUGH_BASES} or more carry a claim")
+    if "optimization.packing" in factors:
+        notes.append(
+            "optimization.packing: Triaxis packs within a batch; a trainer that fills rows also changes the steps an epoch"
+        )
     if not replicated:
         notes.append(
             "one seed a condition: no error term, so statements about the population of runs are not estimable"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ class Mistake(TriaxisError):
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(f"{path}: {message}" if path else message)
+        self.path, self.message = path, message
 
 
 def shown(value: object) -> str:
@@ -24,42 +26,74 @@ def shown(value: object) -> str:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name that is most like `name`; a right key on the wrong axis counts as near."""
-    valid = list(valid)
+    """The valid name that is most like `name`, by what follows the last dot, so on any axis; `lr` is learning_rate."""
+    valid_of = {v.rpartition(".")[2]: v for v in valid}
     key = name.rpartition(".")[2]
-    same_key = [v for v in valid if v.rpartition(".")[2] == key]
-    close = same_key or get_close_matches(name, valid, n=1, cutoff=0.6)
-    if not close:  # compare the keys alone: an axis in front makes everything on it look alike
-        keys = {v.rpartition(".")[2]: v for v in valid}
-        close = [keys[k] for k in get_close_matches(key, list(keys), n=1, cutoff=0.6)]
-    return close[0] if close else None
+    initials = [k for k in valid_of if len(key) > 1 and "".join(word[:1] for word in k.split("_")) == key]
+    close = initials or get_close_matches(key, list(valid_of), n=1, cutoff=0.6)
+    return valid_of[close[0]] if close else None
 
 
-def unknown(path: str, valid: Iterable[str], what: str = "unknown") -> Mistake:
-    """The mistake of a name that isn't known, with the nearest valid one or, where none is near, all of them."""
+def unknown(path: str, valid: Iterable[str], elsewhere: Iterable[str] = ()) -> Mistake:
+    """The mistake of a name that isn't known, with the nearest valid one or, where none is near, all valid ones."""
     valid = list(valid)
-    near = nearest(path, valid)
-    return Mistake(path, f"{what}; " + (f"did you mean {near}?" if near else f"valid here: {', '.join(valid)}"))
+    near = nearest(path, [*elsewhere, *valid])
+    if near == path:
+        section, _, key = path.partition(".")
+        return Mistake(path, f"a dot joins no keys here; write {section}: {{{key}: ..}}")
+    return Mistake(path, "unknown; " + (f"did you mean {near}?" if near else f"valid here: {', '.join(valid)}"))
 
 
-def first_mistake(error: ValidationError, known: Mapping[str, Iterable[str]]) -> Mistake:
-    """The most telling of pydantic's complaints as one mistake; `known` gives the valid keys of each section."""
+_WORDS = {  # pydantic's kinds of error, as a user would say them
+    "missing": "missing; every study names it",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "dict_type": "must be a mapping of names to values",
+    "model_type": "must be a mapping of settings",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "too_short": "is empty; name at least one",
+    "string_too_short": "is empty; give a name",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+}
+
+
+def first_mistake(error: ValidationError, sections: Mapping[str, Iterable[str]]) -> Mistake:
+    """The most telling of pydantic's complaints as one mistake; `sections` gives the valid keys of each section."""
     complaints = error.errors(include_url=False)
     complaint = next((c for c in complaints if c["type"] == "extra_forbidden"), complaints[0])
-    loc = [part for part in complaint["loc"] if part != "[key]"]
-    path = ".".join(str(part) for part in loc if isinstance(part, str))
-    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+    *section, last = [*complaint["loc"]] or [""]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in [*section, last]).lstrip(".")
     if complaint["type"] == "extra_forbidden":
-        section = path.rpartition(".")[0]
-        return Mistake("", f"{unknown(path, (f'{section}.{k}'.lstrip('.') for k in known[section]))}{more}")
-    if complaint["type"] == "missing":
-        return Mistake(path, f"missing{more}")
-    said = complaint["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    got = "" if complaint["type"] == "value_error" else f", got {shown(complaint['input'])}"
-    hint = ""
-    if complaint["type"] == "literal_error" and isinstance(complaint["input"], str):
-        near = nearest(
-            complaint["input"], complaint["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        front = "".join(f"{part}." for part in section)
+        mistake = unknown(
+            path, (f"{front}{key}" for key in sections.get(front[:-1], ())), sections.get("elsewhere", ())
         )
-        hint = f"; did you mean {near}?" if near else ""
-    return Mistake(path, f"{said}{got}{hint}{more}")
+    else:
+        mistake = Mistake(path, _said(complaint))
+    others = len(complaints) - 1
+    return Mistake(path, mistake.message + (f" (and {others} more)" if others else ""))
+
+
+def _said(complaint: Any) -> str:
+    kind, value = complaint["type"], complaint["input"]
+    if kind == "value_error":
+        return str(complaint["msg"]).removeprefix("Value error, ")
+    if kind in ("missing", "too_short", "string_too_short"):
+        return _WORDS[kind]
+    if value is None:
+        return "is empty; give a value, or remove the key to take the default"
+    text = _WORDS.get(kind, str(complaint["msg"])).format(**complaint.get("ctx", {}))
+    near = None
+    if kind == "literal_error" and isinstance(value, str):
+        near = nearest(value, complaint["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+    return f"{text}, got {shown(value)}" + (f"; did you mean {near}?" if near else "")

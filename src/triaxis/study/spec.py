@@ -9,20 +9,29 @@ from functools import cached_property, partial
 from hashlib import sha256
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
 
 from triaxis.study.axes import AXIS_MODELS, SETTINGS, level_of, resolve, section_of, total_steps
 from triaxis.study.design import Design, Exclusion, Point, combinations
-from triaxis.study.fields import AS_IS, MAX_WHOLE, Amount, Count, Names, Positive, Range, Strict, Value, Whole
+from triaxis.study.evaluation import Budget, Evaluation
+from triaxis.study.fields import AS_IS, MAX_WHOLE, Names, Range, Strict, Value
 from triaxis.study.identify import Identification, identify
 from triaxis.study.mistakes import Mistake, first_mistake, nearest, shown, unknown
 from triaxis.study.reading import read_text, read_yaml
 from triaxis.study.trajectory import Trajectory
-from triaxis.types import AXES, GROUPS, Level, Mode, TriaxisError
+from triaxis.types import AXES, GROUPS, Level, TriaxisError
 
 MAX_SEEDS = 1000
+MAX_RUNS = 100_000
 ID_LENGTH = 80
 ID_ORDER = (  # of the settings in a run's id: what studies vary most comes first, since the end may be left out
     "model.base", "data.task", "optimization.learning_rate", "data.structure", "data.noise_rate", "data.examples",
@@ -62,12 +71,12 @@ class Setting:
     source: Literal["user", "study", "default"]
 
 
-def _tokens(value: object) -> int | Literal["auto"]:
-    if value == "auto":
-        return "auto"
-    if type(value) is not int or not 1 <= value <= MAX_WHOLE:
-        raise ValueError(f"should be auto or a whole number of tokens, got {shown(value)}")
-    return value
+def _named(name: str) -> str:
+    if not re.fullmatch(r"[^\W_][\w. -]{0,79}", name):
+        raise ValueError(
+            f"must be up to 80 letters, digits, spaces and ._-, and start with a letter, got {shown(name)}"
+        )
+    return name
 
 
 def _seeds(value: object) -> tuple[int, ...]:
@@ -77,45 +86,10 @@ def _seeds(value: object) -> tuple[int, ...]:
         return tuple(range(value))
     seeds = tuple(value) if isinstance(value, list | tuple) else ()
     if not 1 <= len(seeds) <= MAX_SEEDS or not all(type(seed) is int and 0 <= seed <= MAX_WHOLE for seed in seeds):
-        raise ValueError(f"should be a number of seeds or a list of whole numbers from 0, got {shown(value)}")
+        raise ValueError(f"must be a number of seeds or a list of whole numbers from 0, got {shown(value)}")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"a seed is listed twice in {shown(list(seeds))}; each seed is one replicate")
     return seeds
-
-
-class Evaluation(Strict):
-    """How every checkpoint is measured."""
-
-    items: Count = 60  # a task
-    samples: Count = 1  # an item
-    temperature: Amount = 0.0
-    max_new_tokens: Annotated[int | Literal["auto"], PlainValidator(_tokens), AS_IS] = (
-        "auto"  # 1.5 x the longest reference
-    )
-    modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = ("default",)
-    batch_size: Count = 512  # responses decoded together; no answer depends on it but to rounding
-    seed: Whole = 0  # of the items and the sampling; the same for every run, so that gains are paired
-
-    @field_validator("modes", mode="before")
-    @classmethod
-    def _distinct(cls, modes: object) -> object:
-        listed = (modes,) if isinstance(modes, str) else tuple(modes) if isinstance(modes, list) else modes
-        if isinstance(listed, tuple) and any(mode in listed[:i] for i, mode in enumerate(listed)):
-            raise ValueError("a mode is listed twice")
-        return listed
-
-    @model_validator(mode="after")
-    def _samples_differ(self) -> Self:
-        if self.samples > 1 and self.temperature == 0:
-            raise ValueError(f"{self.samples} samples at temperature 0 would be the same; raise temperature or take 1")
-        return self
-
-
-class Budget(Strict):
-    """What the study may cost; None is no limit."""
-
-    minutes: Positive | None = None
-    disk_gb: Positive | None = None
 
 
 def _words(levels: Mapping[str, Any]) -> str:
@@ -132,7 +106,7 @@ def _section(axis: str) -> PlainValidator:
 class Study(Strict):
     """A study, checked: made by `load_study` or `parse_study`, and unchangeable."""
 
-    name: Annotated[str, Field(pattern=r"^[^\W_][\w. -]{0,79}$")] = "study"
+    name: Annotated[str, AfterValidator(_named)] = "study"
     optimization: Annotated[dict[str, Value], _section("optimization"), AS_IS] = _REQUIRED_KEYS
     data: Annotated[dict[str, Value], _section("data"), AS_IS] = _REQUIRED_KEYS
     model: Annotated[dict[str, Value], _section("model"), AS_IS] = _REQUIRED_KEYS
@@ -151,7 +125,7 @@ class Study(Strict):
         home: dict[str, str] = {}
         for group, names in tasks.items():
             if group not in GROUPS:
-                raise unknown(f"tasks.{group}", (f"tasks.{g}" for g in GROUPS), "unknown group")
+                raise unknown(f"tasks.{group}", (f"tasks.{g}" for g in GROUPS))
             for name in names:
                 if name in home:
                     raise Mistake(f"tasks.{group}", f"the task {name} is listed twice (first in {home[name]})")
@@ -231,7 +205,7 @@ class Study(Strict):
         try:
             level = level_of(name, raw)
         except Mistake as mistake:
-            raise Mistake(path, str(mistake)) from None
+            raise Mistake(path, mistake.message) from None
         if level not in levels:
             raise Mistake(path, f"{level} is no level of {name}; it has {', '.join(str(v) for v in levels)}")
         return level
@@ -323,17 +297,26 @@ def _check_conditions(study: Study) -> None:
             less = f"{settings['data.examples']} is less than optimization.batch_size {batch}"
             raise Mistake("data.examples", f"{less}; a batch would hold an example twice")
         study.trajectory.steps_for(condition.total_steps)
+    n_runs = len(study.conditions()) * len(study.seeds)
+    if n_runs > MAX_RUNS:
+        raise Mistake(
+            "seeds",
+            f"{len(study.conditions())} conditions and {len(study.seeds)} seeds are {n_runs} runs, "
+            f"more than {MAX_RUNS}",
+        )
 
 
 def _keys() -> dict[str, list[str]]:
-    """The valid keys of the study ("") and of each of its sections."""
+    """The valid keys of the study (""), of each of its sections, and what a misplaced key may have meant."""
     sections: dict[str, type[Strict]] = {
         "design": Design,
         "trajectory": Trajectory,
         "evaluation": Evaluation,
         "budget": Budget,
     }
-    return {"": list(Study.model_fields)} | {name: list(section.model_fields) for name, section in sections.items()}
+    return {"": list(Study.model_fields), "elsewhere": list(SETTINGS)} | {
+        name: list(section.model_fields) for name, section in sections.items()
+    }
 
 
 def parse_study(data: object, where: str = "study") -> Study:

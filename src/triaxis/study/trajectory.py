@@ -25,7 +25,7 @@ def _steps(value: object) -> tuple[int, ...] | Literal["auto"]:
         return "auto"
     steps = value if isinstance(value, list | tuple) else ()
     if not steps or not all(type(step) is int and 0 <= step <= MAX_WHOLE for step in steps):
-        raise ValueError("should be auto or a list of steps, such as [4, 16, 64]")
+        raise ValueError("must be auto or a list of steps, such as [4, 16, 64]")
     if list(steps) != sorted(set(steps)):
         raise ValueError("steps must increase, each listed once")
     return tuple(steps)
