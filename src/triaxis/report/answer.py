@@ -12,7 +12,6 @@ from triaxis.report.digest import (
     EffectRow,
     best_over_last,
     clearest_first,
-    conditions,
     contrast_word,
     effect_rows,
     excludes_zero,
@@ -20,8 +19,8 @@ from triaxis.report.digest import (
     last_summaries,
     main_mode,
     n_runs,
-    naming,
 )
+from triaxis.report.names import conditions, naming
 from triaxis.types import UNDECIDED, Analysis, GroupSummary, Interval, NotEstimable
 
 SEVERAL = 4  # changes from which on the largest of them is a selected one
@@ -56,7 +55,7 @@ def answer(analysis: Analysis) -> list[Statement]:
 
 def _varied(analysis: Analysis) -> str:
     names = words.short_names(analysis.factors)
-    telling = naming(analysis)
+    telling = naming(analysis).factors
     varied = "; ".join(f"{names[factor]} ({words.levels(analysis.factors[factor])})" for factor in telling)
     along = [names[factor] for factor in analysis.factors if factor not in telling]
     varied += f"; and with these {', '.join(along)}" if along else ""
@@ -80,11 +79,11 @@ def _gains(analysis: Analysis, groups: Sequence[str], brief: bool = False) -> st
 def _extremes(analysis: Analysis, known: Sequence[tuple[GroupSummary, Interval]], several: bool) -> str:
     """The highest and the lowest gain with their intervals, called a gain or a loss only where zero is excluded."""
 
-    named = naming(analysis)
+    called = naming(analysis)
 
     def told(item: GroupSummary, gain: Interval) -> str:
         where = f"{words.group_word(item.group)}; " if several else ""
-        who = words.condition_word(item.condition, named)
+        who = called.condition(item)
         return f"{_points(gain, item.n_items)} ({where}{who})"
 
     def kind(gain: Interval, end: str) -> str:
@@ -144,7 +143,8 @@ def _missed(found: Sequence[GroupSummary]) -> str:
 
 
 def _effects(analysis: Analysis, groups: Sequence[str]) -> str:
-    rows = [row for row in effect_rows(analysis.effects) if row.group in groups]
+    mode = main_mode(analysis)
+    rows = [row for row in effect_rows(analysis.effects) if row.group in groups and row.mode == mode]
     at_last = [row for row in rows if row.estimand == "gain"]
     ranked = clearest_first(at_last) or clearest_first(rows)
     where = "out of domain" if set(groups) <= set(OUT_OF_DOMAIN) else f"in {_listed(groups)}"
@@ -190,7 +190,7 @@ def _decapitalised(text: str) -> str:
 
 
 def _length(analysis: Analysis, groups: Sequence[str]) -> str:
-    mode = main_mode(analysis.condition_trajectories)
+    mode = main_mode(analysis)
     held = [t for t in analysis.condition_trajectories if t.group in groups and t.mode == mode and t.steps]
     ends = [t.response_tokens[-1] for t in held if t.response_tokens and t.response_tokens[-1] is not None]
     starts = [
@@ -202,7 +202,9 @@ def _length(analysis: Analysis, groups: Sequence[str]) -> str:
     where = "out of domain" if set(groups) <= set(OUT_OF_DOMAIN) else f"in {_listed(groups)}"
     before = f" (base: {_span(starts)})" if starts else ""
     text = f"Responses {where} are {_span(ends)} tokens long at the last checkpoint{before}"
-    return f"{text}, and up to {words.percent(max(cut))} % of a condition's are cut off." if cut else f"{text}."
+    if not cut:
+        return f"{text}."
+    return f"{text}; {f'up to {words.percent(max(cut))} % of them are' if max(cut) > 0 else 'none is'} cut off there."
 
 
 def _span(values: Iterable[float | None]) -> str:

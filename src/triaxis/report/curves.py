@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from triaxis.report import words
-from triaxis.report.digest import naming
+from triaxis.report.names import naming
 from triaxis.types import Analysis, Level, Trajectory
 
 # Okabe and Ito's palette without its yellow, which is too light on white; safe for the common colour blindnesses.
@@ -59,12 +59,11 @@ def cast(trajectories: Iterable[Trajectory], analysis: Analysis) -> Cast:
     first: dict[Key, Trajectory] = {}
     for trajectory in trajectories:
         first.setdefault(identity(trajectory), trajectory)
-    named = naming(analysis)
-    names = {key: words.condition_word(one.condition, named) for key, one in first.items()}
-    for field in ("base", "source"):  # only where the levels alone don't tell two conditions apart
-        if len(set(names.values())) < len(names):
-            names = {key: _joined(names[key], getattr(one, field)) for key, one in first.items()}
-    styles, legend = _styles(first, {name: analysis.factors[name] for name in named})
+    called = naming(analysis)
+    names = {key: called.condition(one) for key, one in first.items()}
+    if len(set(names.values())) < len(names):  # the levels alone don't tell two conditions apart
+        names = {key: _joined(names[key], one.base) for key, one in first.items()}
+    styles, legend = _styles(first, {name: analysis.factors[name] for name in called.factors})
     return Cast(names, styles, legend)
 
 
@@ -73,32 +72,28 @@ def _joined(name: str, more: str) -> str:
 
 
 def _styles(first: Mapping[Key, Trajectory], factors: Factors) -> tuple[dict[Key, Style], str]:
-    """By factor where two to three factors with few levels say it all; else a colour each; else a ramp."""
-    by_factor = _by_factor(first, factors)
-    if by_factor:
+    """By factors with few levels where they tell the conditions apart; else a colour each; else as far as it goes."""
+    varied = sorted((name for name in factors if len(factors[name]) > 1), key=lambda name: -len(factors[name]))
+    fitting = [name for name, most in zip(varied, (len(PALETTE), len(DASHES), len(MARKERS)), strict=False)
+               if len(factors[name]) <= most]  # fmt: skip
+    by_factor = _by_factor(first, {name: factors[name] for name in fitting}) if fitting == varied[:3] else None
+    if by_factor and len(set(by_factor[0].values())) == len(first):
         return by_factor
     if len(first) <= len(PALETTE):
         return {key: Style(PALETTE[index]) for index, key in enumerate(first)}, "Colour: condition."
-    return _by_ramp(first, factors)
+    return by_factor or _by_ramp(first, factors)
 
 
 def _by_factor(first: Mapping[Key, Trajectory], factors: Factors) -> tuple[dict[Key, Style], str] | None:
-    room = (len(PALETTE), len(DASHES), len(MARKERS))
-    varied = sorted((name for name in factors if len(factors[name]) > 1), key=lambda name: -len(factors[name]))
-    if not varied or any(len(factors[name]) > most for name, most in zip(varied, room, strict=False)):
+    """The first factor as colour, the second as dash, the third as marker."""
+    if not factors:
         return None
     styles: dict[Key, Style] = {}
     for key, one in first.items():
-        at = [_index(factors[name], one.condition.get(name)) for name in varied[:3]] + [0, 0]
-        if None in at:
-            return None
-        color, dash, marker = (index or 0 for index in at[:3])
-        styles[key] = Style(PALETTE[color], DASHES[dash], MARKERS[marker])
-    if len(set(styles.values())) < len(styles):
-        return None
-    names = words.short_names(factors)
-    told = [f"{look}: {names[factor]}" for look, factor in zip(("Colour", "Dash", "Marker"), varied, strict=False)]
-    return styles, ". ".join(told) + "."
+        at = [_index(levels, one.condition.get(name)) or 0 for name, levels in factors.items()] + [0, 0]
+        styles[key] = Style(PALETTE[at[0]], DASHES[at[1]], MARKERS[at[2]])
+    told = zip(("Colour", "Dash", "Marker"), words.short_names(factors).values(), strict=False)
+    return styles, ". ".join(f"{look}: {name}" for look, name in told) + "."
 
 
 def _index(levels: Sequence[Level], level: Level | None) -> int | None:

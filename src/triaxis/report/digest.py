@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from triaxis.report.names import naming
 from triaxis.report.words import (
     ESTIMAND_WORDS,
-    condition_word,
     group_word,
     has_width,
     modes_in_order,
     short_names,
-    telling,
 )
-from triaxis.types import Analysis, Effect, GroupSummary, Interval, Level, NotEstimable, Scale, Trajectory
+from triaxis.types import Analysis, Effect, GroupSummary, Interval, NotEstimable, Scale, Trajectory
 
 OUT_OF_DOMAIN = ("near_ood", "far_ood")
 CLEAR_P = 0.05  # adjusted; below it an effect is called clear of zero
+
+
+_Head = tuple[str, int | None, str, tuple[str, ...], str, str, str]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class EffectRow:
     group: str
     factors: tuple[str, ...]
     contrast: str
+    source: str
+    mode: str
     scales: Mapping[Scale, Effect]
 
     @property
@@ -86,16 +90,14 @@ def is_clear(effect: Effect) -> bool:
 
 def effect_rows(effects: Iterable[Effect]) -> list[EffectRow]:
     """Effects with points and logits of the same contrast in one row, in the order in which they come."""
-    rows: dict[tuple[object, ...], dict[Scale, Effect]] = {}
+    rows: dict[_Head, dict[Scale, Effect]] = {}
     for effect in effects:
-        key = (effect.estimand, effect.step, effect.group, effect.factors, effect.contrast)
-        rows.setdefault(key, {})[effect.scale] = effect
-    return [EffectRow(*_head(scales), scales) for scales in rows.values()]
+        rows.setdefault(_head(effect), {})[effect.scale] = effect
+    return [EffectRow(*head, scales) for head, scales in rows.items()]
 
 
-def _head(scales: Mapping[Scale, Effect]) -> tuple[str, int | None, str, tuple[str, ...], str]:
-    effect = next(iter(scales.values()))
-    return effect.estimand, effect.step, effect.group, effect.factors, effect.contrast
+def _head(effect: Effect) -> _Head:
+    return effect.estimand, effect.step, effect.group, effect.factors, effect.contrast, effect.source, effect.mode
 
 
 def clearest_first(rows: Iterable[EffectRow]) -> list[EffectRow]:
@@ -129,20 +131,21 @@ def missing(analysis: Analysis) -> list[Missing]:
 
 def _not_estimable(analysis: Analysis) -> Iterator[tuple[str, str, str]]:
     """Each as (what it is, where, why)."""
+    names = naming(analysis)
     for effect in analysis.effects:
         if reason := _reason(effect.estimate):
-            row = EffectRow(*_head({effect.scale: effect}), {effect.scale: effect})
+            row = EffectRow(*_head(effect), {effect.scale: effect})
             what = f"{contrast_word(row, analysis.factors)} {effect.contrast}"
-            yield "effect", f"{group_word(effect.group)}: {what} ({row.estimand_word}, {effect.scale})", reason
-    named = naming(analysis)
+            where = ", ".join(part for part in (row.estimand_word, effect.scale, names.basis(effect)) if part)
+            yield "effect", f"{group_word(effect.group)}: {what} ({where})", reason
     for summary in analysis.summaries:
-        where = f"{group_word(summary.group)}: {condition_word(summary.condition, named)}"
+        where = f"{group_word(summary.group)}: {names.condition(summary)}"
         for kind, finding in (("gain", summary.gain), ("best gain", summary.best_gain)):
             if reason := _reason(finding):
                 yield kind, where, reason
     for trajectory in (*analysis.condition_trajectories, *analysis.group_trajectories, *analysis.trajectories):
         for kind, reason in _unknown_parts(trajectory):
-            yield kind, trajectory_word(trajectory, named), reason
+            yield kind, names.trajectory(trajectory), reason
 
 
 def _unknown_parts(trajectory: Trajectory) -> Iterator[tuple[str, str]]:
@@ -167,31 +170,11 @@ def _reason(finding: object) -> str:
     return "the estimate is not a finite number" if isinstance(value, float) and not math.isfinite(value) else ""
 
 
-def trajectory_word(trajectory: Trajectory, named: Sequence[str]) -> str:
-    """Which trajectory: its task or group, its run or condition, and its mode where it is not the default."""
-    where = trajectory.task or group_word(trajectory.group)
-    who = trajectory.run or condition_word(trajectory.condition, named)
-    source = f", {trajectory.source}" if trajectory.source and trajectory.source not in who else ""
-    mode = f", {trajectory.mode} mode" if trajectory.mode not in ("", "default") else ""
-    return f"{where}: {who}{source}{mode}"
-
-
-def main_mode(trajectories: Sequence[Trajectory]) -> str:
+def main_mode(analysis: Analysis) -> str:
     """The mode that is shown first: the default where it was evaluated."""
-    modes = modes_in_order(trajectory.mode for trajectory in trajectories)
+    found = [item.mode for item in analysis.summaries] + [item.mode for item in analysis.condition_trajectories]
+    modes = modes_in_order(found)
     return modes[0] if modes else "default"
-
-
-def conditions(analysis: Analysis) -> list[Mapping[str, Level]]:
-    """The distinct conditions, in the order in which they come."""
-    held = [item.condition for item in analysis.summaries]
-    held += [item.condition for item in (*analysis.condition_trajectories, *analysis.trajectories)]
-    return list({tuple(sorted((name, repr(value)) for name, value in one.items())): one for one in held}.values())
-
-
-def naming(analysis: Analysis) -> list[str]:
-    """The factors that tell the conditions apart."""
-    return telling(analysis.factors, conditions(analysis))
 
 
 def n_runs(analysis: Analysis) -> int:
@@ -201,9 +184,9 @@ def n_runs(analysis: Analysis) -> int:
 
 
 def last_summaries(analysis: Analysis, groups: Iterable[str]) -> list[GroupSummary]:
-    """The conditions that were trained, in these groups."""
-    wanted = set(groups)
-    return [summary for summary in analysis.summaries if summary.group in wanted and summary.step > 0]
+    """The conditions that were trained, in these groups, in the main mode."""
+    wanted, mode = set(groups), main_mode(analysis)
+    return [item for item in analysis.summaries if item.group in wanted and item.step > 0 and item.mode == mode]
 
 
 def best_over_last(summary: GroupSummary) -> float | None:

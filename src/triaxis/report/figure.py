@@ -24,7 +24,7 @@ def trajectory_svg(analysis: Analysis, groups: Sequence[str] = ("in_domain", "ne
     raises TriaxisError where none was.
     """
     held = [one for one in analysis.condition_trajectories or analysis.group_trajectories if one.steps]
-    mode = main_mode(held)
+    mode = main_mode(analysis)
     panels = [(group, [one for one in held if one.group == group and one.mode == mode]) for group in groups]
     panels = [(group, found) for group, found in panels if found]
     if not panels:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from triaxis.report import words
 from triaxis.report.curves import PALETTE
 from triaxis.report.digest import EffectRow, contrast_word
+from triaxis.report.names import naming
 from triaxis.report.sheet import GRID, SOFT, Figure, cells, sheet
 from triaxis.types import Analysis, Interval
 
@@ -17,8 +18,10 @@ ESTIMANDS = {"gain": (PALETTE[0], "circle"), "best": (PALETTE[1], "diamond"), "m
 def forest_figure(rows: Sequence[EffectRow], analysis: Analysis) -> Figure:
     """Effects with their intervals, points left and logits right, a line a contrast and group, a mark an estimand."""
     lines: dict[tuple[str, str], list[EffectRow]] = {}
+    names = naming(analysis)
     for row in rows:
-        what = f"{contrast_word(row, analysis.factors)}: {row.contrast}"
+        basis = names.basis(next(iter(row.scales.values())))
+        what = f"{contrast_word(row, analysis.factors)}: {row.contrast}{f' ({basis})' if basis else ''}"
         lines.setdefault((row.group, what), []).append(row)
     groups = words.in_order(group for group, _ in lines)
     labels: list[str] = []

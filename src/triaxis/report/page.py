@@ -130,7 +130,7 @@ def _plot(name: str, label: str, figure: Figure) -> Plot:
 def _add_trajectories(page: Page, analysis: Analysis, drawn: Sequence[Trajectory], who: Cast) -> None:
     if not drawn:
         return
-    mode = main_mode(drawn)
+    mode = main_mode(analysis)
     shown = [one for one in drawn if one.mode == mode]
     panels = _wrapped_panels(_by_group(shown), phases=True)
     page.plots["groups"] = _plot("groups", "Score over steps by task group", trajectories_figure(panels, who))
@@ -242,9 +242,10 @@ def _add_effects(page: Page, analysis: Analysis) -> None:
             )
         if len(ranked) > MAX_FOREST:
             page.notes[name] += f" The {MAX_FOREST} clearest are drawn; the table has all."
-        if found:
-            shown = [*ranked, *(row for row in found if row.lead is None)]
-            page.tables[name] = effect_table(shown, analysis, page.methods)
+        if ranked:
+            page.tables[name] = effect_table(ranked, analysis, page.methods)
+        if without := [row for row in found if row.lead is None]:
+            page.tables[f"{name}-missing"] = effect_table(without, analysis, page.methods)
 
 
 def _methods(analysis: Analysis) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from triaxis.report import words
-from triaxis.report.digest import EffectRow, contrast_word, is_clear, naming, trajectory_word
+from triaxis.report.digest import EffectRow, contrast_word, is_clear
+from triaxis.report.names import Names, mode_word, naming
 from triaxis.types import Analysis, Dip, Effect, GroupSummary, Interval, NotEstimable, Trajectory, Verdict
 
 MAX_PLACES = 200  # places named for one reason and kind of what is not estimable; all are counted
@@ -77,13 +78,13 @@ class Table:
 
 
 def phase_table(trajectories: Sequence[Trajectory], analysis: Analysis) -> Table:
-    named = naming(analysis)
+    names = naming(analysis)
     rows = []
     for one in trajectories:
         dip = one.dip if isinstance(one.dip, Dip) else None
         rows.append(
             [
-                Cell(trajectory_word(one, named)),
+                Cell(names.trajectory(one)),
                 Cell(words.phase(one.phase, one.phase_probability), one.phase_probability),
                 _number(
                     words.probability(dip.probability) if dip else words.NOT_ESTIMABLE, dip.probability if dip else None
@@ -124,6 +125,7 @@ def _change(finding: object, n_items: int | None = 0) -> Cell:
 def effect_table(rows: Sequence[EffectRow], analysis: Analysis, methods: list[str]) -> Table:
     """Effects with every field. Methods are given by their number in `methods`, which takes on those it lacks."""
     cells = []
+    names = naming(analysis)
     for row in rows:
         lead = row.lead or next(iter(row.scales.values()))
         methods += [name for name in _methods(row) if name not in methods]
@@ -142,7 +144,7 @@ def effect_table(rows: Sequence[EffectRow], analysis: Analysis, methods: list[st
                 Cell(row.distinct("n_runs") if row.lead else words.NOT_RECORDED, lead.n_runs),
                 Cell(row.distinct("item_pool")),
                 Cell(", ".join(str(methods.index(name) + 1) for name in _methods(row)) or words.NOT_RECORDED),
-                Cell("; ".join(part for part in (row.distinct("note"), *_reasons(row)) if part)),
+                Cell("; ".join(part for part in (names.basis(lead), row.distinct("note"), *_reasons(row)) if part)),
             ]
         )
     return Table(EFFECT_TITLES, frozenset((4, 5, 6, 7, 8, 9, 11)), cells)
@@ -174,16 +176,18 @@ def _scale_cells(effect: Effect | None, scale: str) -> list[Cell]:
 
 
 def condition_table(analysis: Analysis) -> Table:
-    rows = [_condition_row(item, naming(analysis)) for group in words.in_order(item.group for item in analysis.summaries)
-            for item in analysis.summaries if item.group == group]  # fmt: skip
+    """Each condition in each group at its last checkpoint, with every field."""
+    names = naming(analysis)
+    groups = words.in_order(item.group for item in analysis.summaries)
+    rows = [_condition_row(item, names) for group in groups for item in analysis.summaries if item.group == group]
     return Table(CONDITION_TITLES, frozenset((2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14)), rows)
 
 
-def _condition_row(item: GroupSummary, named: Sequence[str]) -> list[Cell]:
+def _condition_row(item: GroupSummary, names: Names) -> list[Cell]:
     shares = (item.truncated, item.unparsed, item.refused, item.accuracy_finished)
     return [
         Cell(words.group_word(item.group)),
-        Cell(words.condition_word(item.condition, named)),
+        Cell(", ".join(part for part in (names.condition(item), mode_word(item.mode)) if part)),
         Cell(f"{item.step:,}", item.step),
         Cell(str(item.n_runs), item.n_runs),
         Cell("unknown" if item.n_items is None else f"{item.n_items:,}", item.n_items),

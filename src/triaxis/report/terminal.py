@@ -17,26 +17,26 @@ from triaxis.report.answer import answer
 from triaxis.report.digest import (
     EffectRow,
     clearest_first,
-    conditions,
     contrast_word,
     effect_rows,
     is_clear,
+    main_mode,
     missing,
     n_runs,
-    naming,
 )
+from triaxis.report.names import Names, conditions, mode_word, naming
 from triaxis.types import Analysis, Effect, GroupSummary, Interval
 
 WIDTH = 100  # columns, where the output is no terminal
 MAX_CONDITIONS = 12  # rows a group
 MAX_EFFECTS = 10
+MIN_EFFECTS = 5  # shown though they are not clear of zero
 MAX_LINES = 8  # warnings, reasons
 LEGEND = (
     "Scores in %, gains in points with 95 % intervals; best: gain at the checkpoint chosen on other items; "
-    f"tokens: mean response length; cut: % truncated; {words.NOT_RECORDED}: not recorded."
+    f"tokens: mean response length; cut and ref: % truncated and refused; {words.NOT_RECORDED}: not recorded."
 )
-GAIN_HEADERS = ("base", "score", "gain [95 %]", "best", "phase", "tokens", "cut", "refused")
-FACTOR_ROOM = 30  # columns for a column a factor; wider conditions are written in one column
+GAIN_HEADERS = ("base", "score", "gain [95 %]", "best", "phase", "tokens", "cut", "ref")
 
 
 def print_analysis(
@@ -145,15 +145,20 @@ def _varied(analysis: Analysis, what: Mapping[str, object]) -> Iterator[Renderab
 
 
 def _gains(analysis: Analysis, rest: str) -> Iterator[RenderableType]:
-    groups = words.in_order(summary.group for summary in analysis.summaries)
-    for group in groups:
-        found = [summary for summary in analysis.summaries if summary.group == group]
+    mode = main_mode(analysis)
+    shown = [summary for summary in analysis.summaries if summary.mode == mode]
+    for group in words.in_order(summary.group for summary in shown):
+        found = [summary for summary in shown if summary.group == group]
         yield _heading(f"{words.group_word(group)}: {_common(found)}")
         kept = _shortened(found)
-        yield from _gain_rows(kept, analysis)
+        yield from _gain_rows(kept, naming(analysis), analysis)
         if len(kept) < len(found):
-            yield Text(f"... and {len(found) - len(kept) + 1} {rest}, with gains between these")
-    if groups:
+            yield Text(f"... and {len(found) - MAX_CONDITIONS} {rest}; here are the highest and the lowest gains")
+    others = words.modes_in_order(summary.mode for summary in analysis.summaries if summary.mode != mode)
+    if others:
+        n = len(analysis.summaries) - len(shown)
+        yield Text(f"... and {n} {rest}, in {' and '.join(map(mode_word, others))}")
+    if shown:
         yield Text(LEGEND, style="dim")
 
 
@@ -171,33 +176,35 @@ def _range(values: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,}-{high:,}"
 
 
-def _gain_rows(kept: Sequence[GroupSummary | None], analysis: Analysis) -> Iterator[RenderableType]:
+def _gain_rows(kept: Sequence[GroupSummary | None], names: Names, analysis: Analysis) -> Iterator[RenderableType]:
     """A table with a column a factor where they fit; else each condition on a line of its own above its numbers."""
-    factors = {name: analysis.factors[name] for name in naming(analysis)}
-    names = {name: short.split("_") for name, short in words.short_names(factors).items()}
-    room = [max(map(len, (*names[name], *map(words.level, levels)))) + 1 for name, levels in factors.items()]
-    cells = [["..."] if summary is None else _gain_cells(summary) for summary in kept]
-    if factors and sum(room) <= FACTOR_ROOM:
-        rows = [
-            [*(words.level(summary.condition.get(name)) for name in factors), *numbers] if summary else numbers
-            for summary, numbers in zip(kept, cells, strict=True)
-        ]
-        yield _gain_table(["\n".join(name) for name in names.values()], rows)
-        return
-    widths = [
-        max(map(len, column)) for column in zip(GAIN_HEADERS, *(row for row in cells if len(row) > 1), strict=True)
+    factors = {name: analysis.factors[name] for name in names.factors}
+    titles = [short.split("_") for short in words.short_names(factors).values()]
+    room = [
+        max(map(len, (*title, *map(words.level, levels)))) + 1
+        for title, levels in zip(titles, factors.values(), strict=True)
     ]
+    cells = [None if summary is None else _gain_cells(summary) for summary in kept]
+    widths = [max(map(len, column)) for column in zip(GAIN_HEADERS, *filter(None, cells), strict=True)]
+    if factors and not names.sources and sum(room) + sum(widths) + len(widths) - 1 <= WIDTH:
+        rows = [["..."] if summary is None else _row(summary, factors) for summary in kept]
+        yield _gain_table(["\n".join(title) for title in titles], rows)
+        return
     yield _gain_table([], [], widths)
     for summary, numbers in zip(kept, cells, strict=True):
-        yield Text("..." if summary is None else words.condition_word(summary.condition, list(factors)))
-        if summary is not None:
+        yield Text("..." if summary is None else names.condition(summary))
+        if numbers is not None:
             yield _gain_table([], [numbers], widths, headed=False)
+
+
+def _row(summary: GroupSummary, factors: Iterable[str]) -> list[str]:
+    return [*(words.level(summary.condition.get(name)) for name in factors), *_gain_cells(summary)]
 
 
 def _gain_table(
     conditions: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int] | None = None, headed: bool = True
 ) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False, show_header=headed)
+    table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False, show_header=headed)
     for header in conditions:
         table.add_column(header, overflow="fold")
     for index, header in enumerate(GAIN_HEADERS):
@@ -244,48 +251,63 @@ def _effects(analysis: Analysis, rest: str) -> Iterator[RenderableType]:
     if not ranked:
         yield _heading(f"Effects: none of {len(rows)} is estimable (the reasons are below)")
         return
-    shown = _one_estimand_each(ranked)[:MAX_EFFECTS]
     clear = sum(row.lead is not None and is_clear(row.lead) for row in ranked)
+    distinct = _one_estimand_each(ranked)
+    worth = sum(row.lead is not None and is_clear(row.lead) for row in distinct)
+    shown = distinct[: min(MAX_EFFECTS, max(MIN_EFFECTS, worth))]
     yield _heading(f"Largest effects, clearest first ({len(ranked)} estimable, {clear} clear of zero)")
-    shared = [part for part in _basis(shown[0]) if all(part in _basis(row) for row in shown)]
+    names = naming(analysis)
+    bases = [_basis(row, names) for row in shown]
+    shared = [part for part in bases[0] if all(part in basis for basis in bases)]
     if shared:
         yield Text(f"All: {'; '.join(shared)}.", style="dim")
+    marks = _footnotes(bases, shared)
     table = Table(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
     for header in ("effect", "group", "points", "logit", "adj. p"):
         table.add_column(header, overflow="fold", no_wrap=header in ("points", "logit", "adj. p"))
-    for row in shown:
-        table.add_row(*map(Text, _effect_cells(row, shared, analysis)))
+    for row, basis in zip(shown, bases, strict=True):
+        own = [marks.get(part, part) for part in basis if part not in shared]
+        table.add_row(*map(Text, _effect_cells(row, own, analysis)))
     yield table
+    yield from (Text(f"{mark} {part}", style="dim") for part, mark in marks.items())
     if len(rows) > len(shown):
         yield Text(f"... and {len(rows) - len(shown)} {rest}")
     yield Text("Second level minus first; adj. p: Benjamini-Hochberg over the analysis, in points.", style="dim")
+
+
+def _footnotes(bases: Sequence[Sequence[str]], shared: Sequence[str]) -> dict[str, str]:
+    """A mark for each long part that comes more than once, so that it is said once below the table."""
+    parts = [part for basis in bases for part in basis if part not in shared and len(part) > 20]
+    repeated = [part for part in dict.fromkeys(parts) if parts.count(part) > 1]
+    return {part: f"[{letter}]" for part, letter in zip(repeated, "abcdefghijklmnopqrstuvwxyz", strict=False)}
 
 
 def _one_estimand_each(ranked: Sequence[EffectRow]) -> list[EffectRow]:
     """The same contrast in the same group once: on the gain at the last checkpoint where that is estimable."""
     first: dict[tuple[object, ...], EffectRow] = {}
     for row in ranked:
-        key = (row.group, row.factors, row.contrast)
+        key = (row.group, row.factors, row.contrast, row.source, row.mode)
         if key not in first or (row.estimand == "gain" and first[key].estimand != "gain"):
             first[key] = row
     return clearest_first(first.values())
 
 
-def _basis(row: EffectRow) -> list[str]:
-    """What an effect rests on: estimand, number of runs, what was drawn anew, which items, and its notes."""
-    lead = row.lead
+def _basis(row: EffectRow, names: Names) -> list[str]:
+    """What an effect rests on: estimand, number of runs, what was drawn anew, which items, source, and its notes."""
+    lead = row.lead or next(iter(row.scales.values()))
+    unit = row.distinct("unit")
     parts = [
         row.estimand_word,
-        words.count(lead.n_runs, "run") if lead else "",
-        f"unit: {row.distinct('unit')}" if row.distinct("unit") else "",
+        words.count(lead.n_runs, "run"),
+        f"unit: {unit}" if unit else "",
         row.distinct("item_pool"),
+        names.basis(lead),
         row.distinct("note"),
     ]
     return [part for part in parts if part]
 
 
-def _effect_cells(row: EffectRow, shared: Sequence[str], analysis: Analysis) -> list[str]:
-    own = [part for part in _basis(row) if part not in shared]
+def _effect_cells(row: EffectRow, own: Sequence[str], analysis: Analysis) -> list[str]:
     what = f"{contrast_word(row, analysis.factors)}: {row.contrast}"
     return [
         f"{what}\n{'; '.join(own)}" if own else what,
@@ -307,9 +329,4 @@ def _verdicts(analysis: Analysis) -> Iterator[RenderableType]:
     yield _heading(f"Claims: {words.count(len(analysis.verdicts), 'verdict')}")
     for verdict in analysis.verdicts:
         yield Text(f"{verdict.claim}: {verdict.decision}", style="bold")
-        estimate = (
-            f" Estimate {words.interval(verdict.estimate, verdict.scale)} ({verdict.scale})."
-            if verdict.estimate
-            else ""
-        )
-        yield Padding(Text(f"{verdict.statement}\n{verdict.reason}{estimate}"), (0, 0, 0, 2))
+        yield Padding(Text(f"{verdict.statement}\n{verdict.reason}"), (0, 0, 0, 2))

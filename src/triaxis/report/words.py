@@ -142,25 +142,6 @@ def short_names(factors: Iterable[str]) -> dict[str, str]:
     return {name: part if last.count(part) == 1 else name for name, part in zip(names, last, strict=True)}
 
 
-def telling(factors: Mapping[str, Sequence[Level]], conditions: Sequence[Mapping[str, Level]]) -> list[str]:
-    """The factors that a condition is named by: without those that only repeat another one.
-
-    `model.parameters` says nothing beside `model.base`. A factor repeats another where that one's levels, each of
-    them seen in several conditions, fix its own.
-    """
-    kept = list(factors)
-    for name in reversed(list(factors)):
-        if any(_fixes(other, name, conditions) for other in kept if other != name):
-            kept.remove(name)
-    return kept
-
-
-def _fixes(one: str, other: str, conditions: Sequence[Mapping[str, Level]]) -> bool:
-    pairs = {(repr(condition.get(one)), repr(condition.get(other))) for condition in conditions}
-    levels = {level for level, _ in pairs}
-    return len(levels) == len(pairs) and 2 * len(levels) <= len(conditions) and len({level for _, level in pairs}) > 1
-
-
 def condition_word(condition: Mapping[str, Level], factors: Sequence[str]) -> str:
     """A condition in one line, by these factors: "learning_rate 0.003, base lab:weak"; by all where none is given."""
     names = short_names(factors or condition)
