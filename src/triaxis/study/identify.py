@@ -27,6 +27,7 @@ NAMED = 4  # aliases are named up to this many
 ENOUGH_BASES = 8  # fewer bases carry statements about themselves only
 OVERALL = "the overall level"
 ORDERS = ("", "main effects", "two-way interactions", "three-way interactions")
+ASSUMPTIONS = tuple(f"{order} and higher interactions are zero" for order in ("two-way", "three-way", "four-way"))
 
 Status = Literal["identified", "if additive", "aliased", "not examined"]
 
@@ -99,7 +100,7 @@ class Identification:
             return ["nothing varies: there is no effect to identify", *self.notes]
         lines = [
             f"{self.n_conditions} conditions, {self.n_runs} runs, {len(self.factors)} factors; rank {self.rank}, "
-            f"{self.residual_df} residual degrees of freedom between runs"
+            f"residual degrees of freedom between runs: {self.residual_df}"
         ]
         for order in range(1, MAX_ORDER + 1):
             lines += _describe_order(ORDERS[order], [term for term in self.terms if len(term.factors) == order])
@@ -111,24 +112,25 @@ def _describe_order(name: str, terms: Sequence[Term]) -> list[str]:
         return []
     good = [term for term in terms if term.identified]
     lines = [f"{name}: {len(good)} of {len(terms)} identified"]
-    assumptions = sorted({term.assumes for term in good if term.assumes})
-    if assumptions:
-        lines[0] += f", if {' or '.join(assumptions)}"
+    needed = [words for words in ASSUMPTIONS if any(term.assumes == words for term in good)]
+    if needed:
+        lines[0] += f", if {needed[0]}"  # the strongest, which holds for all of them
     bad = [term for term in terms if not term.identified]
-    named = [term.reason for term in bad if 0 < len(term.aliased_with) <= NAMED]
+    groups = {frozenset((t.name, *t.aliased_with)): t.reason for t in bad if 0 < len(t.aliased_with) <= NAMED}
+    named = list(groups.values())  # of terms aliased with one another, one speaks for all
     lines += named[:12] + ([f"and {len(named) - 12} more {name} are aliased"] if len(named) > 12 else [])
     for status in ("if additive", "aliased", "not examined"):  # where there is nobody to name, a line for all
         rest = [term for term in bad if term.status == status and not 0 < len(term.aliased_with) <= NAMED]
         if rest:
-            listed = ", ".join(term.name for term in rest[:3]) + (f" and {len(rest) - 3} more" if len(rest) > 3 else "")
+            shown, more = [term.name for term in rest[:6]], len(rest) - 6
+            listed = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
             lines.append(f"{listed}: {_VAGUE[status]}")
     return lines
 
 
 _VAGUE: Mapping[Status, str] = {
-    "if additive": "combinations are missing, so read only if two-way and higher interactions are zero; without that, "
-    "known at the levels that were run",
-    "aliased": "combinations are missing, so can't be told from other terms",
+    "if additive": f"read only if {ASSUMPTIONS[0]}, since combinations are missing",
+    "aliased": "can't be told from other terms, since combinations are missing",
     "not examined": f"not examined, since a model with such terms has more than {MAX_COLUMNS} columns",
 }
 
@@ -217,14 +219,13 @@ def _judge(
         return Term(term, "not examined", "", ())
     if alias[needed][term]:
         additive = len(term) == 1 and not alias[1][term]
-        assumes = "two-way and higher interactions are zero" if additive else ""
+        assumes = ASSUMPTIONS[0] if additive else ""
         return Term(term, "if additive" if additive else "aliased", assumes, alias[needed][term])
     clear = max(order for order in alias if order >= needed and not alias[order][term])
     if clear == n_factors:
         return Term(term, "identified", "", ())
-    words = {1: "two-way", 2: "three-way", 3: "four-way"}[clear]
     beyond = alias.get(clear + 1, {}).get(term, ())
-    return Term(term, "identified", f"{words} and higher interactions are zero", beyond)
+    return Term(term, "identified", ASSUMPTIONS[clear - 1], beyond)
 
 
 def _aliases(
@@ -289,7 +290,7 @@ def _notes(
         notes.append(f"{n} bases: effects of model.base speak of these bases; {ENOUGH_BASES} or more carry a claim")
     if "optimization.packing" in factors:
         notes.append(
-            "optimization.packing: Triaxis packs within a batch; a trainer that fills rows also changes the steps an epoch"
+            "optimization.packing: Triaxis packs within a batch; trainers that fill rows change the steps an epoch too"
         )
     if not replicated:
         notes.append(
