@@ -39,8 +39,21 @@ def disk_full(path: Path) -> RunFailed:
 
 
 @contextmanager
+def files_told(path: Path) -> Iterator[None]:
+    """The system's errors on writing `path` as one line with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise disk_full(path) from None
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise read_only(path if path.is_dir() else path.parent) from None
+        raise RunFailed(f"{path}: can't be written ({error.strerror}); what is measured is kept: run again") from None
+
+
+@contextmanager
 def told(path: Path) -> Iterator[None]:
-    """SQLite's errors on the database at `path` as one line with a remedy."""
+    """SQLite's errors on the database at `path`, and a database that may not be read, as one line with a remedy."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -54,6 +67,8 @@ def told(path: Path) -> Iterator[None]:
         raise TriaxisError(f"{path}: can't be used ({words}); check the folder") from None
     except sqlite3.DatabaseError as error:
         raise _damaged(path, str(error)) from None
+    except PermissionError:
+        raise TriaxisError(f"{path}: may not be read; give yourself permission (chmod u+r)") from None
 
 
 def read_only(folder: Path) -> TriaxisError:
@@ -140,8 +155,8 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
     connection.execute(f"BEGIN {kind}")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from triaxis.records.columns import BY_NAME
-from triaxis.records.database import FULL, disk_full, read_only
-from triaxis.types import Record, RunFailed
+from triaxis.records.database import files_told
+from triaxis.types import Record
 
 MAGIC = b"PAR1"
 COLUMNS = (  # of a part; the factors, the seed and the measurements of the checkpoint stand in the database
@@ -41,22 +40,19 @@ def write_atomically(path: Path, content: bytes | pa.Buffer) -> None:
     Raises RunFailed where the disk is full, TriaxisError where the folder may not be written to.
     """
     draft = path.with_name(path.name + ".part")
-    try:
+    with files_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        try:
+            with draft.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
         _flush_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        if error.errno in FULL:
-            raise disk_full(path) from None
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise read_only(path.parent) from None
-        raise RunFailed(f"{path}: can't be written ({error.strerror}); what is measured is kept: run again") from None
 
 
 def _flush_folder(folder: Path) -> None:
@@ -84,4 +80,7 @@ def damage(path: Path, size: int) -> str | None:
 
 def read_part(path: Path, *, text: bool) -> pa.Table:
     """The records of a part."""
-    return pq.read_table(path, columns=[name for name in COLUMNS if text or name != "text"], partitioning=None)
+    columns = [name for name in COLUMNS if text or name != "text"]
+    return pq.read_table(
+        path, columns=columns, partitioning=None, use_threads=False
+    )  # threads cost more than so small a file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -16,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
-from triaxis.records.database import connect_reader, connect_writer, read_only, told, transaction
+from triaxis.records.database import connect_reader, connect_writer, files_told, told, transaction
 from triaxis.records.parts import damage, write_atomically, write_part
 from triaxis.records.table import Table
 from triaxis.types import Checkpoint, Level, Record, TriaxisError
@@ -213,7 +212,8 @@ class Store:
         """The folder for what the run needs to go on after it was stopped."""
         _check_name(run)
         folder = self.path / "state" / run
-        folder.mkdir(parents=True, exist_ok=True)
+        with files_told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     @contextlib.contextmanager
@@ -323,12 +323,8 @@ def _check_name(run: str) -> None:
 def _make_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise TriaxisError(f"{folder}: a file, where the study's folder should be; choose another place")
-    try:
+    with files_told(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise read_only(folder.parent) from None
-        raise TriaxisError(f"{folder}: can't be made ({error.strerror}); choose another place") from None
     foreign = sorted(p.name for p in folder.iterdir() if p.name not in OURS)
     if foreign and not (folder / "study.db").exists():
         raise TriaxisError(f"{folder}: holds {foreign[0]!r} and no study; choose a new or empty folder")
@@ -336,20 +332,17 @@ def _make_folder(folder: Path) -> None:
 
 def _locked(folder: Path) -> int:
     """The handle of the writers' lock, which the system lets go of however the process ends."""
-    try:
+    with files_told(folder / "lock"):
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise read_only(folder) from None
-        raise TriaxisError(f"{folder}: can't be locked ({error.strerror}); check the disk") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         owner = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(handle)
         raise TriaxisError(
             f"another process (pid {owner}) is running this study in {folder}; wait for it or stop it"
         ) from None
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    with files_told(folder / "lock"):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return handle

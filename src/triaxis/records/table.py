@@ -82,7 +82,8 @@ def read_table(path: str | Path | Sequence[str | Path], *, text: bool = True) ->
             raise TriaxisError(f"{folder}: a folder among several tables; give it alone")
         from triaxis.records.store import Store  # a store reads its parts as tables
 
-        return Store.open(folder, read_only=True).table(text=text)
+        with Store.open(folder, read_only=True) as store:
+            return store.table(text=text)
     return assembled(read_file(p, text=text) for p in paths)
 
 
