@@ -80,7 +80,6 @@ def damage(path: Path, size: int) -> str | None:
 
 def read_part(path: Path, *, text: bool) -> pa.Table:
     """The records of a part."""
-    columns = [name for name in COLUMNS if text or name != "text"]
-    return pq.read_table(
-        path, columns=columns, partitioning=None, use_threads=False
-    )  # threads cost more than so small a file
+    with pq.ParquetFile(path) as file:
+        columns = [name for name in COLUMNS if text or name != "text"]
+        return file.read(columns=columns, use_threads=False)  # threads cost more than so small a file
