@@ -1,4 +1,4 @@
-"""The lab's models: a tokenizer that loses nothing, a template whose prompts are prefixes, bases that do as documented."""
+"""The lab: a tokenizer that loses nothing, a template whose prompts are prefixes, bases that do as documented."""
 
 from __future__ import annotations
 

@@ -53,9 +53,9 @@ BY_HAND = [
     (
         "pointer",
         Problem("b", (ARROWS,) * 3),
-        "pointer c > d a > b d > e b > c f > a e > f from b 3 ?",
+        "pointer c d , a b , d e , b c , f a , e f , from b 3 ?",
         "e",
-        "<think> i1 b > c ; i2 c > d ; i3 d > e ; </think> A e",
+        "<think> i1 b c ; i2 c d ; i3 d e ; </think> A e",
     ),
     (
         "letters",
@@ -120,7 +120,7 @@ def _value_of_chain(prompt: str) -> str:
 
 
 def _value_of_pointer(prompt: str) -> str:
-    arrows = dict(re.findall(r"(\w) > (\w)", prompt))
+    arrows = dict(re.findall(r"(\w) (\w) ,", prompt))
     node, count = re.search(r"from (\w) (\d)", prompt).groups()  # type: ignore[union-attr]
     for _ in range(int(count)):
         node = arrows[node]

@@ -13,7 +13,7 @@ Arrows = tuple[tuple[str, str], ...]  # (from, to), in the order of the prompt
 
 @dataclass(frozen=True)
 class Pointer(StepTask[str, Arrows]):
-    """`pointer a > c b > a c > b from a 2 ?`: i1 a > c, i2 c > b. Every step follows the same arrows."""
+    """`pointer a c , b a , c b , from a 2 ?`: i1 a c, i2 c b. Every step follows the same arrows."""
 
     name: str = "pointer"
     group: str = "far_ood"
@@ -28,7 +28,7 @@ class Pointer(StepTask[str, Arrows]):
 
     @property
     def words(self) -> tuple[str, ...]:
-        return (self.name, "from", ">", *self.nodes, *map(str, range(1, 9)))
+        return (self.name, "from", ",", *self.nodes, *map(str, range(1, 9)))
 
     def start(self, rng: np.random.Generator) -> str:
         return self.nodes[rng.integers(len(self.nodes))]
@@ -52,8 +52,8 @@ class Pointer(StepTask[str, Arrows]):
         return state
 
     def show_step(self, step: Step[str, Arrows]) -> str:
-        return f"{step.before} > {step.after}"
+        return f"{step.before} {step.after}"
 
     def prompt(self, problem: Problem[str, Arrows]) -> str:
-        arrows = " ".join(f"{a} > {b}" for a, b in problem.ops[0])
+        arrows = " ".join(f"{a} {b} ," for a, b in problem.ops[0])
         return f"{self.name} {arrows} from {problem.start} {len(problem.ops)} ?"

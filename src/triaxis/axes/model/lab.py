@@ -29,7 +29,7 @@ class Pretraining:
     seed: int
     batch_size: int = 64
     structures: Mapping[str, float] = field(
-        default_factory=lambda: {"no_cot": 0.52, "short_cot": 0.40, "long_cot": 0.08}
+        default_factory=lambda: {"no_cot": 0.68, "short_cot": 0.26, "long_cot": 0.06}
     )
     refusals: float = 0.06  # rows whose prompt holds the forbidden word
     levels: Mapping[str, tuple[int, ...]] = field(
