@@ -7,14 +7,26 @@ from collections.abc import Sequence
 from html import escape
 
 from triaxis.report import words
-from triaxis.report.curves import MAX_BANDS, MAX_PHASES, Cast, StepAxis, Style, cast, identity, spread, step_axis
+from triaxis.report.curves import StepAxis, spread, step_axis
 from triaxis.report.digest import main_mode
+from triaxis.report.look import (
+    MAX_BANDS,
+    MAX_PHASES,
+    Cast,
+    Legend,
+    Style,
+    band_opacity,
+    cast,
+    identity,
+    marker,
+    stroke,
+    swatch,
+)
 from triaxis.types import Analysis, Trajectory, TriaxisError
 
 WIDTH = 800  # pixels
 INK, SOFT, GRID = "#1f2328", "#57606a", "#e6e8eb"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-DASH_ARRAYS = {"solid": "", "dash": "7 4", "dot": "2 3.5", "dashdot": "8 3.5 2 3.5"}
 
 
 def trajectory_svg(analysis: Analysis, groups: Sequence[str] = ("in_domain", "near_ood", "far_ood")) -> str:
@@ -33,18 +45,20 @@ def trajectory_svg(analysis: Analysis, groups: Sequence[str] = ("in_domain", "ne
     shown = [one for _, found in panels for one in found]
     who = cast(shown, analysis)
     axis = step_axis((step for one in shown for step in one.steps), most=5 if len(panels) > 2 else 7)
-    top, panel_height = _legend_height(who) + 40, 220
+    legend, legend_height = _legend(who)
+    top, panel_height = legend_height + 40, 220
     height = top + panel_height + 52
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         f'font-family="{FONT}" font-size="12" fill="{INK}" role="img" aria-label="Accuracy over training steps">',
         f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#ffffff"/>',
-        *_legend(who),
+        *legend,
     ]
     left, right, gap = 46, 10, 22
     width = (WIDTH - left - right - gap * (len(panels) - 1)) / len(panels)
     for index, (group, found) in enumerate(panels):
-        frame = _Frame(left + index * (width + gap), top, width, panel_height, axis)
+        room = 78 if len(found) <= MAX_PHASES else 14
+        frame = _Frame(left + index * (width + gap), top, width, panel_height, axis, room)
         parts += _panel(frame, group, found, who, first=index == 0)
     parts.append(_text(WIDTH / 2, height - 10, "optimizer step (log)", SOFT, "middle"))
     parts.append(
@@ -57,9 +71,9 @@ def trajectory_svg(analysis: Analysis, groups: Sequence[str] = ("in_domain", "ne
 class _Frame:
     """Where a panel lies, in pixels, and where values lie in it."""
 
-    def __init__(self, left: float, top: float, width: float, height: float, axis: StepAxis) -> None:
+    def __init__(self, left: float, top: float, width: float, height: float, axis: StepAxis, room: int) -> None:
         self.left, self.top, self.width, self.height, self.axis = left, top, width, height, axis
-        self.inner = width - 78  # the rest is room for the phases
+        self.inner = width - room  # the rest is for the phases
 
     def x(self, step: int) -> float:
         return self.at(self.axis.position(step))
@@ -85,13 +99,13 @@ def _panel(frame: _Frame, group: str, found: Sequence[Trajectory], who: Cast, fi
         x = frame.at(position)
         parts.append(_line(x, bottom, x, bottom + 4, "#b9c0c7"))
         parts.append(_text(x, bottom + 17, label, SOFT, "middle", 'font-size="11"'))
-    bands = len(who.styles) <= MAX_BANDS
+    bands = band_opacity(len(who.styles)) if len(who.styles) <= MAX_BANDS else 0.0
     for one in found:
         parts += _curve(frame, one, who.styles[identity(one)], bands)
     return parts + (_phases(frame, found, who) if len(found) <= MAX_PHASES else [])
 
 
-def _curve(frame: _Frame, one: Trajectory, style: Style, bands: bool) -> list[str]:
+def _curve(frame: _Frame, one: Trajectory, style: Style, bands: float) -> list[str]:
     points = [
         (frame.x(step), score) for step, score in zip(one.steps, one.scores, strict=True) if math.isfinite(score.value)
     ]
@@ -100,30 +114,11 @@ def _curve(frame: _Frame, one: Trajectory, style: Style, bands: bool) -> list[st
     if wide and bands:
         outline = [(x, score.high) for x, score in wide] + [(x, score.low) for x, score in reversed(wide)]
         path = " ".join(f"{x:.1f},{frame.y(value):.1f}" for x, value in outline)
-        parts.append(f'<polygon points="{path}" fill="{style.color}" opacity="0.13"/>')
+        parts.append(f'<polygon points="{path}" fill="{style.color}" opacity="{bands}"/>')
     path = " ".join(f"{x:.1f},{frame.y(score.value):.1f}" for x, score in points)
-    dash = f' stroke-dasharray="{DASH_ARRAYS[style.dash]}"' if DASH_ARRAYS[style.dash] else ""
-    line = (
-        f'<polyline points="{path}" fill="none" stroke="{style.color}" stroke-width="2" stroke-linejoin="round"{dash}/>'
-    )
+    look = f'fill="none" stroke="{style.color}" stroke-width="2" stroke-linejoin="round"{stroke(style)}'
+    line = f'<polyline points="{path}" {look}/>'
     return [*parts, line, *(marker(x, frame.y(score.value), style) for x, score in points)]
-
-
-def marker(x: float, y: float, style: Style, size: float = 3.0) -> str:
-    """A mark as an SVG element."""
-    if style.marker == "circle":
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}" fill="{style.color}"/>'
-    if style.marker in ("x", "cross"):
-        turn = f' transform="rotate(45 {x:.1f} {y:.1f})"' if style.marker == "x" else ""
-        path = f"M{x - size - 1:.1f} {y:.1f}h{2 * size + 2:.1f}M{x:.1f} {y - size - 1:.1f}v{2 * size + 2:.1f}"
-        return f'<path d="{path}" stroke="{style.color}" stroke-width="2"{turn}/>'
-    corners = {
-        "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
-        "diamond": ((0, -1.4), (1.4, 0), (0, 1.4), (-1.4, 0)),
-        "triangle-up": ((0, -1.3), (1.25, 1), (-1.25, 1)),
-    }[style.marker]
-    path = " ".join(f"{x + size * dx:.1f},{y + size * dy:.1f}" for dx, dy in corners)
-    return f'<polygon points="{path}" fill="{style.color}"/>'
 
 
 def _phases(frame: _Frame, found: Sequence[Trajectory], who: Cast) -> list[str]:
@@ -142,28 +137,36 @@ def _phases(frame: _Frame, found: Sequence[Trajectory], who: Cast) -> list[str]:
     ]
 
 
-def _legend_columns(who: Cast) -> int:
-    longest = max(map(len, who.names.values()))
-    return max(1, min(len(who.names), int((WIDTH - 30) // (44 + 6.4 * longest))))
-
-
-def _legend_height(who: Cast) -> int:
+def _legend(who: Cast) -> tuple[list[str], int]:
+    """The legend and its height: a row a factor where the looks say factors, else the conditions in columns."""
+    if who.legend.factors:
+        return _factor_legend(who.legend)
     if len(who.names) > MAX_BANDS:
-        return 26
-    return 10 + 20 * math.ceil(len(who.names) / _legend_columns(who))
-
-
-def _legend(who: Cast) -> list[str]:
-    if len(who.names) > MAX_BANDS:
-        return [_text(16, 24, f"{len(who.names)} conditions. {who.legend}", INK, "start")]
-    columns = _legend_columns(who)
+        return [_text(16, 24, f"{len(who.names)} conditions. {who.legend.text}", INK, "start")], 26
+    columns = max(1, min(len(who.names), int((WIDTH - 30) // (44 + 6.4 * max(map(len, who.names.values()))))))
     width, parts = (WIDTH - 30) / columns, []
     for index, (key, name) in enumerate(who.names.items()):
-        x, y, style = 16 + width * (index % columns), 20 + 20 * (index // columns), who.styles[key]
-        dash = f' stroke-dasharray="{DASH_ARRAYS[style.dash]}"' if DASH_ARRAYS[style.dash] else ""
-        parts.append(f'<path d="M{x:.1f} {y}h30" stroke="{style.color}" stroke-width="2"{dash}/>')
-        parts += [marker(x + 15, y, style), _text(x + 38, y + 4, name, INK, "start")]
-    return parts
+        x, y = 16 + width * (index % columns), 20 + 20 * (index // columns)
+        parts += [swatch(x, y, who.styles[key]), _text(x + 38, y + 4, name, INK, "start")]
+    return parts, 10 + 20 * math.ceil(len(who.names) / columns)
+
+
+def _factor_legend(legend: Legend) -> tuple[list[str], int]:
+    parts, y = [], 20
+    for name, levels in legend.factors:
+        parts.append(_text(16, y + 4, name, INK, "start", 'font-weight="600"'))
+        x = 30 + 7.4 * max(len(held) for held, _ in legend.factors)
+        for level, style in levels:
+            width = 52 + 7.0 * len(level)
+            if x + width > WIDTH:
+                x, y = 40, y + 20
+            parts += [swatch(x, y, style), _text(x + 37, y + 4, level, INK, "start")]
+            x += width
+        y += 20
+    if legend.text:
+        parts.append(_text(16, y + 4, legend.text, SOFT, "start"))
+        y += 20
+    return parts, y - 10
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, color: str) -> str:

@@ -6,8 +6,8 @@ import html
 from collections.abc import Iterable, Sequence
 
 from triaxis.report import words
-from triaxis.report.curves import PALETTE
 from triaxis.report.digest import EffectRow, contrast_word
+from triaxis.report.look import PALETTE
 from triaxis.report.names import naming
 from triaxis.report.sheet import GRID, SOFT, Figure, cells, sheet
 from triaxis.types import Analysis, Interval

@@ -9,16 +9,16 @@ from typing import Any
 
 from triaxis.report import words
 from triaxis.report.answer import answer
-from triaxis.report.curves import MAX_BANDS, Cast, cast
 from triaxis.report.digest import clearest_first, effect_rows, is_clear, main_mode, missing
-from triaxis.report.figure import DASH_ARRAYS, marker
 from triaxis.report.forest import ESTIMANDS, forest_figure
+from triaxis.report.look import MAX_BANDS, MAX_PHASES, Cast, cast, swatch
 from triaxis.report.plots import Panel, Values, scores, trajectories_figure
 from triaxis.report.sheet import Figure
 from triaxis.report.tables import (
     Table,
     condition_table,
     effect_table,
+    method_parts,
     phase_table,
     places_of,
     plain_table,
@@ -40,14 +40,22 @@ class Plot:
     json: str
 
 
+@dataclass(frozen=True)
+class Legend:
+    """How lines are told apart: what the looks say of factors, and every condition by number, name and look (SVG)."""
+
+    text: str
+    keys: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    entries: Sequence[tuple[int, str, str]]
+
+
 @dataclass
 class Page:
     """Everything that the template sets, in the order of the page."""
 
     title: str
     answer: Sequence[Any]
-    legend: Sequence[Mapping[str, object]]
-    legend_text: str
+    legend: Legend
     estimands: Sequence[tuple[str, str]]
     plots: dict[str, Plot] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
@@ -75,7 +83,6 @@ def build(
         title,
         answer(analysis),
         _legend(who),
-        who.legend,
         [(words.ESTIMAND_WORDS[name], color) for name, (color, _) in ESTIMANDS.items() if name in asked],
     )
     _add_trajectories(page, analysis, drawn, who)
@@ -104,17 +111,10 @@ def build(
     return page
 
 
-def _legend(who: Cast) -> list[Mapping[str, object]]:
-    return [
-        {
-            "name": who.names[key],
-            "number": number,
-            "color": style.color,
-            "dash": DASH_ARRAYS[style.dash],
-            "marker": marker(17, 6, style),
-        }
-        for number, (key, style) in enumerate(who.styles.items())
-    ]
+def _legend(who: Cast) -> Legend:
+    keys = [(name, [(level, swatch(2, 6, style)) for level, style in levels]) for name, levels in who.legend.factors]
+    entries = [(number, who.names[key], swatch(2, 6, style)) for number, (key, style) in enumerate(who.styles.items())]
+    return Legend(who.legend.text, keys, entries)
 
 
 def _plot(name: str, label: str, figure: Figure) -> Plot:
@@ -134,6 +134,8 @@ def _add_trajectories(page: Page, analysis: Analysis, drawn: Sequence[Trajectory
     shown = [one for one in drawn if one.mode == mode]
     panels = _wrapped_panels(_by_group(shown), phases=True)
     page.plots["groups"] = _plot("groups", "Score over steps by task group", trajectories_figure(panels, who))
+    if max(len(found) for found in _by_group(shown).values()) <= MAX_PHASES:
+        page.notes["phases"] = "At the end of a line stands its phase with its probability."
     if len(who.styles) > MAX_BANDS:
         page.notes["bands"] = (
             f"With {len(who.styles)} conditions the interval bands are left out; point at a line for its interval."
@@ -249,4 +251,5 @@ def _add_effects(page: Page, analysis: Analysis) -> None:
 
 
 def _methods(analysis: Analysis) -> str:
-    return "; ".join(dict.fromkeys(effect.method for effect in analysis.effects if effect.method)) or "none was needed"
+    used = dict.fromkeys(method_parts(effect.method)[0] for effect in analysis.effects if effect.method)
+    return "; ".join(used) or "none was needed"

@@ -7,15 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from triaxis.report import words
-from triaxis.report.curves import (
-    MAX_BANDS,
-    MAX_PHASES,
-    Cast,
-    StepAxis,
-    identity,
-    spread,
-    step_axis,
-)
+from triaxis.report.curves import StepAxis, spread, step_axis
+from triaxis.report.look import MAX_BANDS, MAX_PHASES, Cast, band_opacity, identity
 from triaxis.report.sheet import GRID, SOFT, Figure, cells, sheet
 from triaxis.types import Interval, Trajectory
 
@@ -48,7 +41,8 @@ def trajectories_figure(panels: Sequence[Panel], cast: Cast, *, panel_height: in
     rows, columns = max(panel.row for panel in panels) + 1, max(panel.column for panel in panels) + 1
     top, bottom = 30, 46
     height = top + bottom + rows * panel_height + (rows - 1) * 40
-    room = 0.085 if any(panel.phases for panel in panels) else 0.02
+    labelled = any(panel.phases and len(panel.trajectories) <= MAX_PHASES for panel in panels)
+    room = 0.085 if labelled else 0.02
     data: list[Figure] = []
     layout = sheet(height, {"l": 52, "r": 12, "t": top, "b": bottom})
     for index, panel in enumerate(panels):
@@ -143,7 +137,7 @@ def _lines(panel: Panel, cast: Cast, axis: StepAxis, suffix: str, runs: bool) ->
             if isinstance(item, Interval) and words.has_width(item)
         ]
         if band and not runs and len(cast.styles) <= MAX_BANDS:
-            drawn.append(shared | _band(band, style.color, factor))
+            drawn.append(shared | _band(band, style.color, factor, band_opacity(len(cast.styles))))
         line = shared | {
             "x": x,
             "y": y,
@@ -160,14 +154,14 @@ def _lines(panel: Panel, cast: Cast, axis: StepAxis, suffix: str, runs: bool) ->
     return drawn
 
 
-def _band(band: Sequence[tuple[float, Interval]], color: str, factor: int) -> Figure:
+def _band(band: Sequence[tuple[float, Interval]], color: str, factor: int, opacity: float) -> Figure:
     ahead, back = list(band), list(reversed(band))
     return {
         "x": [at for at, _ in (*ahead, *back)],
         "y": [round(factor * item.high, 2) for _, item in ahead] + [round(factor * item.low, 2) for _, item in back],
         "fill": "toself",
         "fillcolor": color,
-        "opacity": 0.14,
+        "opacity": opacity,
         "line": {"width": 0},
         "mode": "lines",
         "hoverinfo": "skip",

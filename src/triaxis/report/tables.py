@@ -128,7 +128,7 @@ def effect_table(rows: Sequence[EffectRow], analysis: Analysis, methods: list[st
     names = naming(analysis)
     for row in rows:
         lead = row.lead or next(iter(row.scales.values()))
-        methods += [name for name in _methods(row) if name not in methods]
+        methods += [name for name, _ in _methods(row) if name not in methods]
         cells.append(
             [
                 Cell(contrast_word(row, analysis.factors)),
@@ -143,7 +143,7 @@ def effect_table(rows: Sequence[EffectRow], analysis: Analysis, methods: list[st
                 ),
                 Cell(row.distinct("n_runs") if row.lead else words.NOT_RECORDED, lead.n_runs),
                 Cell(row.distinct("item_pool")),
-                Cell(", ".join(str(methods.index(name) + 1) for name in _methods(row)) or words.NOT_RECORDED),
+                Cell("; ".join(_numbered(*method, methods) for method in _methods(row)) or words.NOT_RECORDED),
                 Cell("; ".join(part for part in (names.basis(lead), row.distinct("note"), *_reasons(row)) if part)),
             ]
         )
@@ -156,8 +156,18 @@ def _reasons(row: EffectRow) -> list[str]:
     return list(dict.fromkeys(f"not estimable: {finding.reason}" for finding in missing))
 
 
-def _methods(row: EffectRow) -> list[str]:
-    return list(dict.fromkeys(effect.method for effect in row.scales.values() if effect.method))
+def method_parts(method: str) -> tuple[str, str]:
+    """A method and what of it is this effect's own: "OLS on run gains" and "t with 18.7 df"."""
+    name, _, own = method.partition(", t with ")
+    return name, f"t with {own}" if own else ""
+
+
+def _methods(row: EffectRow) -> list[tuple[str, str]]:
+    return list(dict.fromkeys(method_parts(effect.method) for effect in row.scales.values() if effect.method))
+
+
+def _numbered(name: str, own: str, methods: Sequence[str]) -> str:
+    return f"{methods.index(name) + 1}{f', {own}' if own else ''}"
 
 
 def _scale_cells(effect: Effect | None, scale: str) -> list[Cell]:

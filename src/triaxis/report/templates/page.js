@@ -18,8 +18,9 @@
   function highlight(number) {
     document.querySelectorAll(".plot").forEach(function (div) {
       if (!div.data) { return; }
-      var opacity = div.data.map(function (trace) {
-        var usual = trace.fill ? 0.14 : trace.mode === "lines" ? 0.65 : 1;
+      div.usual = div.usual || div.data.map(function (trace) { return trace.opacity === undefined ? 1 : trace.opacity; });
+      var opacity = div.data.map(function (trace, index) {
+        var usual = div.usual[index];
         if (number === null || trace.meta === undefined || trace.meta === number) { return usual; }
         return trace.fill ? 0.02 : 0.1;
       });
