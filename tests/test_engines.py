@@ -20,6 +20,10 @@ def engine(request):
     made.close()
 
 
+def work(name):
+    return f"{__name__}:{name}"
+
+
 def count(n):
     yield from range(n)
 
@@ -62,7 +66,7 @@ def events_of(engine, job):
 
 def test_measurements_come_in_order_and_every_job_settles(engine):
     for job, n in (("a", 3), ("b", 0), ("c", 2)):
-        engine.submit(job, count, lambda n=n: n)
+        engine.submit(job, work("count"), lambda n=n: n)
     events = list(engine.watch())
     for job, n in (("a", 3), ("b", 0), ("c", 2)):
         own = [(e.kind, e.value) for e in events if e.job == job]
@@ -71,7 +75,7 @@ def test_measurements_come_in_order_and_every_job_settles(engine):
 
 
 def test_work_waits_until_its_measurement_was_handled(engine, tmp_path):
-    engine.submit("a", touches, lambda: str(tmp_path))
+    engine.submit("a", work("touches"), lambda: str(tmp_path))
     seen = []
     for event in engine.watch():
         if event.kind == "measured":
@@ -82,14 +86,14 @@ def test_work_waits_until_its_measurement_was_handled(engine, tmp_path):
 
 @pytest.mark.parametrize("error", [TriaxisError("a mistake"), RunFailed("step 3: the loss is nan")])
 def test_what_would_fail_again_is_not_tried_again(engine, error):
-    engine.submit("a", wrong, lambda: error)
+    engine.submit("a", work("wrong"), lambda: error)
     kinds = [(e.kind, e.message) for e in engine.watch()]
     assert kinds == [("started", ""), ("measured", ""), ("failed", str(error))]
     assert engine.collect("a").tries == 1
 
 
 def test_an_unexpected_error_is_tried_once_more_and_told_in_one_line(engine):
-    engine.submit("a", wrong, lambda: ValueError("bad\nsecond line"))
+    engine.submit("a", work("wrong"), lambda: ValueError("bad\nsecond line"))
     kinds = [e.kind for e in engine.watch()]
     assert kinds == ["started", "measured", "retried", "started", "measured", "failed"]
     assert engine.collect("a").message == "ValueError: bad"
@@ -102,24 +106,24 @@ def test_a_killed_process_is_tried_again_with_a_fresh_payload(engine, tmp_path):
         payloads.append(len(payloads))
         return str(tmp_path / "marker")
 
-    engine.submit("a", dies_once, payload)
+    engine.submit("a", work("dies_once"), payload)
     events = events_of(engine, "a")
     assert ("retried", None) in events and events[-1] == ("done", None)
     assert payloads == [0, 1]
 
 
 def test_a_job_that_always_dies_fails_and_others_go_on(engine):
-    engine.submit("bad", always_dies, lambda: None)
-    engine.submit("good", count, lambda: 2)
+    engine.submit("bad", work("always_dies"), lambda: None)
+    engine.submit("good", work("count"), lambda: 2)
     list(engine.watch())
     assert engine.collect("bad").state == "failed" and "SIGKILL" in engine.collect("bad").message
     assert engine.collect("good").state == "done"
 
 
 def test_cancel_waiting_running_and_settled(engine):
-    engine.submit("a", forever, lambda: None)
-    engine.submit("b", forever, lambda: None)
-    engine.submit("c", count, lambda: 1)
+    engine.submit("a", work("forever"), lambda: None)
+    engine.submit("b", work("forever"), lambda: None)
+    engine.submit("c", work("count"), lambda: 1)
     process = None
     for event in engine.watch():
         if event.kind == "measured" and event.job == "a":
@@ -134,15 +138,15 @@ def test_cancel_waiting_running_and_settled(engine):
 
 
 def test_ids_are_unique_and_known(engine):
-    engine.submit("a", count, lambda: 1)
+    engine.submit("a", work("count"), lambda: 1)
     with pytest.raises(ValueError, match="submitted before"):
-        engine.submit("a", count, lambda: 1)
+        engine.submit("a", work("count"), lambda: 1)
     with pytest.raises(KeyError):
         engine.collect("z")
 
 
 def test_close_leaves_no_process(engine):
-    engine.submit("a", forever, lambda: None)
+    engine.submit("a", work("forever"), lambda: None)
     process = next(e.value for e in engine.watch() if e.kind == "measured")
     engine.close()
     with pytest.raises(ProcessLookupError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from triaxis import __version__
@@ -17,6 +16,7 @@ app = typer.Typer(
     help="Under what conditions does reasoning SFT generalize, and at what cost?",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(run.demo)
@@ -47,14 +47,13 @@ def main() -> int:
     """Run a command. Exit codes: 0 done, 1 something failed while running (what is measured is kept), 2 bad input."""
     try:
         return int(app(standalone_mode=False) or 0)
-    except click.ClickException as mistake:
-        mistake.show()
-        return mistake.exit_code
+    except typer.TyperException as mistake:  # in the words of the command
+        return _say(mistake.format_message(), 2) if mistake.format_message() else 2  # without: help was asked for
     except TriaxisError as mistake:
         return _say(mistake, 2)
     except RunFailed as failure:
         return _say(failure, 1)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _say("stopped; what is measured is kept, and the same command goes on from there", 1)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()

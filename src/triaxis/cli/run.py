@@ -57,10 +57,10 @@ def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
 
     from triaxis.cli.output import write_outputs
     from triaxis.cli.progress import Progress
+    from triaxis.execute.check import check
     from triaxis.records import Store
-    from triaxis.tasks import task_names
 
-    study.check_tasks(task_names())
+    check(study)
     processes = jobs or len(os.sched_getaffinity(0))
     began = time.monotonic()
     with Store.create(out, text, study.to_dict(), study.settings) as store:

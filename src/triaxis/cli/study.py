@@ -21,12 +21,13 @@ def check(
     """The resolved study, its runs, its cost on this machine, and what it can and can't identify. Nothing is run."""
     from rich.console import Console
 
-    from triaxis.execute.cost import estimate
+    from triaxis.execute.check import check as check_study
     from triaxis.study import identify, load_study
-    from triaxis.tasks import task_names
 
     declared = load_study(study)
-    declared.check_tasks(task_names())
+    check_study(declared)
+    from triaxis.execute.cost import estimate  # loads torch, which a mistake in the study need not wait for
+
     runs = declared.runs()
     with Console(stderr=True).status("calibrating on this machine"):
         total, longest = estimate(declared)

@@ -126,7 +126,8 @@ class _Decoder:
             logits_to_keep=1,
         )
         self.seen += ids.shape[1]
-        return output.logits[:, -1].float()
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
 
     def _mask(self, new: int) -> torch.Tensor:
         """What the next `new` tokens may look at: the whole buffer for ours, what is filled for the model's own."""
@@ -163,11 +164,11 @@ def _whole_chunks(slots: int) -> int:
     return -(-slots // CHUNK) * CHUNK
 
 
-class _BufferedCache(Cache):
+class _BufferedCache(Cache):  # type: ignore[misc]  # transformers is not typed
     """A cache whose attention mask covers the whole buffer."""
 
 
-class _BufferedLayer(DynamicLayer):
+class _BufferedLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values written in place into a buffer that grows by chunks, and attended to whole.
 
     Growing by concatenation copies the cache at every token, and a slice of a buffer is not contiguous, which torch's

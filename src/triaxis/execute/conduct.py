@@ -6,16 +6,25 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 from triaxis.execute.engine import Engine, Event
 from triaxis.execute.job import Job, Measured
-from triaxis.execute.run import follow
 from triaxis.records import Store
 from triaxis.study import Run, Study
 from triaxis.types import Level
 
 Watcher = Callable[[Event], None]
+STATES: dict[str, Literal["waiting", "running", "done", "failed"]] = {
+    "started": "running",
+    "retried": "waiting",
+    "cancelled": "waiting",
+    "done": "done",
+    "failed": "failed",
+}
+WORK = "triaxis.execute.run:follow"  # by name: torch is loaded where it runs, not here
 BASE = "base:"  # how the job that measures a base is called
 
 
@@ -41,7 +50,9 @@ def conduct(study: Study, store: Store, engine: Engine, watcher: Watcher = lambd
         store.add_run(run.id, run.seed, study.name, run.condition.levels, run.condition.settings)
     jobs = list(to_do(study, store))
     for job in jobs:
-        engine.submit(job.id, follow, lambda job=job: _as_it_stands(job, store))
+        if job.id in runs:
+            store.mark(job.id, "waiting")  # a process that was killed leaves its runs as running
+        engine.submit(job.id, WORK, partial(_as_it_stands, job, store))
     minutes = study.budget.minutes
     began, stopped = time.monotonic(), ""
     try:
@@ -100,7 +111,7 @@ def _as_it_stands(job: Job, store: Store) -> Job:
     if job.steps == (0,):
         return job
     done = frozenset(store.done(job.id))
-    return Job(**{**job.__dict__, "done": done, "state": str(store.state_dir(job.id))})
+    return replace(job, done=done, state=str(store.state_dir(job.id)))
 
 
 def _remember(store: Store, event: Event, evaluation: str) -> None:
@@ -112,6 +123,5 @@ def _remember(store: Store, event: Event, evaluation: str) -> None:
         return
     if event.kind == "measured":
         store.write_checkpoint(event.job, event.value.checkpoint, event.value.records, event.value.costs)
-    elif event.kind in ("started", "done", "failed", "cancelled"):
-        state = {"started": "running", "cancelled": "waiting"}.get(event.kind, event.kind)
-        store.mark(event.job, state, event.message)
+    elif event.kind in STATES:
+        store.mark(event.job, STATES[event.kind], event.message)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal, Protocol
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
-Work = Callable[[Any], Iterator[Any]]  # a top-level function: an engine may have to import it elsewhere
+Work = Callable[[Any], Iterator[Any]]
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,14 @@ class Ending:
 class Engine(Protocol):
     """A place where jobs run. `execute.local` is one. `tests/test_engines.py` is the contract that every engine passes.
 
-    A job is `work(payload)`, an iterator of measurements. The work goes on past a measurement only when the watcher
-    has asked for the next event, so a measurement that was handled is safe before anything after it happens. Work that
-    dies (its process is killed, or it raises) is tried again from the start of the iterator, up to `retries` times;
-    a `TriaxisError` or `RunFailed` would fail again and is not retried.
+    A job is `work(payload)`, an iterator of measurements; `work` is named as "module:function" and imported where it
+    runs, so that whoever submits it need not load what it needs. The work goes on past a measurement only when the
+    watcher has asked for the next event, so a measurement that was handled is safe before anything after it happens.
+    Work that dies (its process is killed, or it raises) is tried again from the start of the iterator, up to `retries`
+    times; a `TriaxisError` or `RunFailed` would fail again and is not retried.
     """
 
-    def submit(self, job: str, work: Work, payload: Callable[[], Any]) -> None:
+    def submit(self, job: str, work: str, payload: Callable[[], Any]) -> None:
         """Queue a job under an id of its own. `payload` is called when a try starts: a retry can tell what is done."""
 
     def watch(self) -> Iterator[Event]:
@@ -52,3 +54,10 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop everything and give back what the engine holds."""
+
+
+def imported(work: str) -> Work:
+    """The function that "module:function" names."""
+    module, _colon, name = work.partition(":")
+    function: Work = getattr(import_module(module), name)
+    return function

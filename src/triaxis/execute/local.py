@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from triaxis.execute.engine import Ending, Event, State, Work
+from triaxis.execute.engine import Ending, Event, State, imported
 from triaxis.types import RunFailed, TriaxisError
 
 THREADS = {
@@ -29,7 +29,7 @@ THREADS = {
 @dataclass
 class _Job:
     id: str
-    work: Work
+    work: str
     payload: Callable[[], Any]
     state: State = "waiting"
     tries: int = 0
@@ -53,7 +53,7 @@ class LocalPool:
         self._workers: list[_Worker] = []
         self._news: deque[Event] = deque()
 
-    def submit(self, job: str, work: Work, payload: Callable[[], Any]) -> None:
+    def submit(self, job: str, work: str, payload: Callable[[], Any]) -> None:
         if job in self._jobs:
             raise ValueError(f"job {job} was submitted before")
         self._jobs[job] = _Job(job, work, payload)
@@ -184,7 +184,7 @@ def _serve(pipe: Connection, parent: int) -> None:
         while True:
             work, payload = pipe.recv()
             try:
-                for value in work(payload):
+                for value in imported(work)(payload):
                     pipe.send(("measured", value))
                     pipe.recv()
                 pipe.send(("done", None))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
-
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from typing import TYPE_CHECKING, Any
 
 from triaxis.types import TriaxisError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 LAB = "lab:"
 _BASES = Path(__file__).parent / "bases"  # shipped inside the package, in the form of any Hugging Face model
@@ -41,6 +42,8 @@ def load_base(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     Raises TriaxisError where it can't be loaded, or where its tokenizer could not train a model to stop: it needs a
     chat template, and a padding token that isn't the end token.
     """
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # seconds, which asking for a name need not pay
+
     path = base_path(name)
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype="float32", local_files_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,7 +32,8 @@ def _muon(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
     recognised by what they are, not by name: one that lands in Muon by mistake ruins the run.
     """
     tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-    head = module.get_output_embeddings() if hasattr(module, "get_output_embeddings") else None
+    find_head: Any = getattr(module, "get_output_embeddings", lambda: None)  # transformers' models have it
+    head = find_head()
     if head is not None:
         tables.add(id(head.weight))
     matrices = [p for p in _trainable(module) if p.ndim == 2 and id(p) not in tables]

@@ -53,7 +53,7 @@ class Training:
         total = 0.0
         for batch in batches:
             loss, correct = summed_loss(self.module, batch)
-            (loss / supervised).backward()
+            torch.autograd.backward(loss / supervised)
             total += loss.item()
             self._window.correct += correct
         if not math.isfinite(total):
