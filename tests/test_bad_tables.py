@@ -175,7 +175,7 @@ def test_duplicates_across_files_name_both(tmp_path):
     for name in ("one.csv", "two.csv"):
         (tmp_path / name).write_text(GOOD)
     with pytest.raises(TriaxisError, match=r"two\.csv, row 2: .*one\.csv, row 2"):
-        read_table([tmp_path / "one.csv", tmp_path / "two.csv"])
+        read_table(tmp_path / "one.csv", tmp_path / "two.csv")
 
 
 def test_columns_in_memory_are_told_by_their_row():

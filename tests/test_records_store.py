@@ -97,6 +97,8 @@ def test_factors_are_what_varied_among_runs_and_bases_serve_each_source(tmp_path
         base = table.arrow.filter(pc_equal(table, "run", "")).column("source").to_pylist()
         assert set(base) == {"s", "later"} and len(base) == 2 * ITEMS
         assert set(store.table(runs={"a"}).arrow["run"].to_pylist()) == {"", "a"}
+        store.write_base("lab:weak", records("", 0), {})  # of an earlier version of the study
+        assert set(store.table(runs={"a"}).arrow["model.base"].to_pylist()) == {"lab:strong"}
 
 
 def pc_equal(table: Any, column: str, value: str) -> Any:

@@ -121,7 +121,7 @@ def test_two_files_are_one_table_whatever_types_they_came_in(tmp_path):
     (tmp_path / "a.csv").write_text("run,step,task,score,data.x,loss\na,0,t,1,5,\na,1,t,1,5,0.25\n")
     frame = {"run": ["b", "b"], "step": [0.0, 1.0], "task": ["t", "u"], "score": [1, 0], "data.x": [0.5, 0.5]}
     pq.write_table(pa.table(frame), tmp_path / "b.parquet")
-    table = read_table([tmp_path / "a.csv", tmp_path / "b.parquet"])
+    table = read_table(tmp_path / "a.csv", tmp_path / "b.parquet")
     assert table.factors == {"data.x": (0.5, 5.0)}
     assert table.arrow["loss"].to_pylist() == [None, 0.25, None, None]
     assert table.arrow["task"].to_pylist() == ["t", "t", "t", "u"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,7 +41,7 @@ def joined(
     factors = sorted({factor for status in runs.values() for factor in status.levels if is_factor(factor)} | {BASE})
     tables = []
     for part in parts:
-        for source in _sources(part, runs):
+        for source in sources(part.run, part.base, runs):
             tables.append(_with_columns(part, source, runs, factors, text=text))
     raw = pa.concat_tables(tables).unify_dictionaries()
     table = assembled([(raw, Origin(name, raw.num_rows))])
@@ -52,11 +52,12 @@ def _level(status: RunStatus, factor: str) -> Any:
     return status.levels.get(factor, status.settings.get(factor))
 
 
-def _sources(part: Part, runs: Mapping[str, RunStatus]) -> Iterable[str]:
-    """A run's source; a base has one row for each source whose runs it serves."""
-    if part.run:
-        return [runs[part.run].source]
-    return sorted({status.source for status in runs.values() if _level(status, BASE) == part.base}) or [""]
+def sources(run: str, base: str, runs: Mapping[str, RunStatus]) -> list[str]:
+    """A run's source; for a base, each source whose runs it serves. Empty where a part belongs to none of `runs`."""
+    if run:
+        return [runs[run].source] if run in runs else []
+    served = {status.source for status in runs.values() if _level(status, BASE) == base}
+    return sorted(served) if runs else [""]
 
 
 def _with_columns(

@@ -14,4 +14,4 @@ def published() -> Table:
     two tables are both kept, with a warning.
     """
     with as_file(files("triaxis") / "data" / "published") as folder:
-        return read_table(sorted(folder.glob("*.csv")))
+        return read_table(*sorted(folder.glob("*.csv")))

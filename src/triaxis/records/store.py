@@ -297,10 +297,10 @@ class Store:
     def table(self, *, text: bool = True, runs: Collection[str] | None = None) -> Table:
         """Every record with its run's factors and its checkpoint's measurements, in canonical order.
 
-        `text` False leaves the responses out; `runs` keeps only these runs. Raises TriaxisError where nothing is
+        `text` False leaves the responses out; `runs` keeps only these and their bases. Raises TriaxisError where nothing is
         measured yet. Parts that are damaged are left out, with a warning each.
         """
-        from triaxis.records.joined import Part, joined
+        from triaxis.records.joined import Part, joined, sources
 
         with told(self.path / "study.db"), transaction(self._db, "DEFERRED"):
             known = {status.run: status for status in self.status() if runs is None or status.run in runs}
@@ -308,7 +308,7 @@ class Store:
         parts = [
             Part(run, base, Checkpoint(step, *measured), self.path / "records" / file)
             for run, base, step, *measured, file in rows
-            if (run in known or not run) and (run, base, step) not in self._damaged
+            if sources(run, base, known) and (run, base, step) not in self._damaged
         ]
         if not parts:
             raise TriaxisError(f"{self.path}: nothing is measured yet; run the study")

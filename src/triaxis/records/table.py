@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,23 +68,23 @@ class Table:
             raise TriaxisError(f"{path}: can't be written ({error.strerror or error}); choose another place") from None
 
 
-def read_table(path: str | Path | Sequence[str | Path], *, text: bool = True) -> Table:
+def read_table(*paths: str | Path, text: bool = True) -> Table:
     """The table in a CSV, TSV or Parquet file, in several of them, or in a study's folder.
 
     `text` False leaves the responses out, which saves memory. Raises TriaxisError, in one line that names file, row and
     column, for what breaks a rule of the table (docs/table.md lists them); warns of the rest.
     """
-    paths = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
-    if not paths:
+    files = [Path(path) for path in paths]
+    if not files:
         raise TriaxisError("no table given; name a CSV or Parquet file")
-    for folder in filter(Path.is_dir, paths):
-        if len(paths) > 1:
+    for folder in filter(Path.is_dir, files):
+        if len(files) > 1:
             raise TriaxisError(f"{folder}: a folder among several tables; give it alone")
         from triaxis.records.store import Store  # a store reads its parts as tables
 
         with Store.open(folder, read_only=True) as store:
             return store.table(text=text)
-    return assembled(read_file(p, text=text) for p in paths)
+    return assembled(read_file(file, text=text) for file in files)
 
 
 def make_table(data: pa.Table | Mapping[str, Any], name: str = "table") -> Table:
