@@ -26,9 +26,8 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
             if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {shown(key)} is not a name", node.start_mark
-                )
+                problem = f"the key {shown(key)} is not a name"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             if key in seen:
                 problem = f"the key {key} is given twice (first in line {seen[key]})"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
