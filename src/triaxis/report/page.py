@@ -101,12 +101,12 @@ def build(
     ]
     page.tables["settings"] = plain_table(("setting", "value", "from"), settings)
     page.tables["runs"] = plain_table(("run", "state", "cost"), runs)
-    facts = {
-        **provenance,
+    known = {
         "records": f"{analysis.n_records:,}",
-        "seed of the analysis": str(analysis.seed),
+        "analysis seed": str(analysis.seed),
         "methods": _methods(analysis),
     }
+    facts = {**provenance, **{name: value for name, value in known.items() if name not in provenance}}
     page.tables["provenance"] = plain_table(("what", "value"), facts.items())
     return page
 
