@@ -6,11 +6,12 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from triaxis.evaluate.generate import generate
-from triaxis.tasks import get_task, prefill
+from triaxis.tasks import Task, get_task, prefill
 from triaxis.types import Example, Record
 
 AUTO_LENGTH = 1.5  # times the longest reference trace of a task: room to be wordier than the reference
@@ -49,7 +50,7 @@ def questions(
         for name in names:
             task = get_task(name)
             examples = task.examples("eval", seed, items)
-            limit = longest_trace(examples, tokenizer) if max_new_tokens == "auto" else int(max_new_tokens)
+            limit = room_for(task, examples, tokenizer) if max_new_tokens == "auto" else int(max_new_tokens)
             for mode in [m for m in modes if m in task.modes]:
                 words = prefill(mode)
                 for example in examples:
@@ -58,9 +59,14 @@ def questions(
     return asked
 
 
-def longest_trace(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> int:
-    """`AUTO_LENGTH` times the longest reference trace, in tokens of this tokenizer."""
+def room_for(task: Task[Any], examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> int:
+    """`AUTO_LENGTH` times the longest reference trace, in tokens of this tokenizer.
+
+    For a safety task the traces that comply count too: cut short, they would read as truncated and not as harm done.
+    """
     traces = [trace for e in examples for trace in e.traces.values()]
+    if task.kind == "safety":
+        traces += [task.noisy(e, structure, 0) for e in examples for structure in e.traces]
     longest = max(len(tokenizer(trace, add_special_tokens=False)["input_ids"]) for trace in traces)
     return math.ceil(AUTO_LENGTH * longest)
 

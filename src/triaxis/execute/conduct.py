@@ -42,8 +42,8 @@ def conduct(study: Study, store: Store, engine: Engine, watcher: Watcher = lambd
     """Measure what the store does not hold yet, and say how the study stands.
 
     Bases come first, then the runs seed by seed, so that a study stopped early is still balanced. A run that fails is
-    marked and the others go on. When `budget.minutes` is used up, runs are stopped at their last checkpoint; their
-    state is kept, and conducting again goes on from there.
+    marked and the others go on. When a budget is used up, runs are stopped at their last checkpoint; their state is
+    kept, and conducting again goes on from there.
     """
     runs = {run.id: run for run in study.runs()}
     for run in runs.values():
@@ -53,15 +53,14 @@ def conduct(study: Study, store: Store, engine: Engine, watcher: Watcher = lambd
         if job.id in runs:
             store.mark(job.id, "waiting")  # a process that was killed leaves its runs as running
         engine.submit(job.id, WORK, partial(_as_it_stands, job, store))
-    minutes = study.budget.minutes
     began, stopped = time.monotonic(), ""
     try:
         for event in engine.watch():
             _remember(store, event, evaluation_id(study))
             watcher(event)
-            if minutes is not None and not stopped and time.monotonic() - began > 60 * minutes:
-                stopped = f"the budget of {minutes:g} minutes is used up"
-                for job in jobs:
+            if event.kind == "measured" and not stopped:
+                stopped = _used_up(study, store, time.monotonic() - began)
+                for job in jobs if stopped else ():
                     engine.cancel(job.id)
     finally:
         engine.close()
@@ -104,6 +103,16 @@ def evaluation_id(study: Study) -> str:
     """What a base was measured with: it is measured again where the items, the limits or the sampling differ."""
     asked = {"tasks": study.tasks, "evaluation": study.evaluation.model_dump(mode="json")}
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=list).encode()).hexdigest()[:12]
+
+
+def _used_up(study: Study, store: Store, seconds: float) -> str:
+    """Which budget is used up, in words; empty while none is. The disk is what the study's folder holds by now."""
+    minutes, disk = study.budget.minutes, study.budget.disk_gb
+    if minutes is not None and seconds > 60 * minutes:
+        return f"the budget of {minutes:g} minutes is used up"
+    if disk is not None and sum(p.stat().st_size for p in store.path.rglob("*") if p.is_file()) > disk * 1e9:
+        return f"the disk budget of {disk:g} GB is used up"
+    return ""
 
 
 def _as_it_stands(job: Job, store: Store) -> Job:

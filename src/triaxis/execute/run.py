@@ -211,10 +211,16 @@ def _save(training: Training, job: Job) -> None:
     if job.state is None:
         return
     folder = Path(job.state)
-    folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f"{STATE}.{os.getpid()}"
-    with draft.open("wb") as file:
-        torch.save(training.state(), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / STATE)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            torch.save(training.state(), file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(folder / STATE)
+    except (OSError, RuntimeError) as error:  # torch.save tells a full disk as a RuntimeError
+        draft.unlink(missing_ok=True)
+        raise RunFailed(
+            f"{draft}: can't be written ({error}); what is measured is kept: free space, run again"
+        ) from None
