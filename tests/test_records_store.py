@@ -135,6 +135,16 @@ def test_opening_again_goes_on_and_changes_the_study(tmp_path):
         assert store.done("a") == {4} and len(store.costs()) == 2
 
 
+def test_a_base_that_is_asked_something_else_is_replaced(tmp_path):
+    with new_store(tmp_path / "s") as store:
+        measure(store, "a", 4)
+        store.write_base("lab:strong", records("", 0), {}, "sixty items")
+        store.write_base("lab:strong", records("", 0, 20), {}, "more items")
+        assert store.bases_done("more items") == {"lab:strong"} and store.bases_done("sixty items") == set()
+        assert store.table().n_rows == ITEMS + 20
+        assert len(list((tmp_path / "s" / "records" / "_bases").iterdir())) == 1
+
+
 def test_mistakes_of_the_caller_are_refused(tmp_path):
     with new_store(tmp_path / "s") as store:
         for name in ("", "../x", "_bases", ".hidden"):
@@ -276,6 +286,19 @@ def test_a_part_that_is_not_whole_does_not_count(tmp_path, harm, words):
         measure(store, "a", 8)
         assert store.done("a") == {4, 8} and store.damaged == ()
     assert read_table(folder).warnings == ()
+
+
+def test_a_part_with_a_changed_byte_is_named(tmp_path):
+    folder = finished(tmp_path / "s")
+    part = folder / "records" / "a" / "step-000008.parquet"
+    content = bytearray(part.read_bytes())
+    content[40] ^= 0xFF
+    part.write_bytes(content)
+    with pytest.raises(TriaxisError) as caught:
+        read_table(folder)
+    assert str(caught.value).startswith(f"{part}: damaged") and "run the study again" in str(caught.value)
+    part.unlink()
+    assert read_table(folder).n_rows == 3 * ITEMS
 
 
 def test_a_part_that_was_not_told_to_the_database_does_not_count(tmp_path):

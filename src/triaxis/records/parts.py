@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from triaxis.records.columns import BY_NAME
 from triaxis.records.database import files_told
-from triaxis.types import Record
+from triaxis.types import Record, TriaxisError
 
 MAGIC = b"PAR1"
 COLUMNS = (  # of a part; the factors, the seed and the measurements of the checkpoint stand in the database
@@ -28,7 +28,7 @@ def write_part(path: Path, records: Sequence[Record]) -> int:
     """
     arrays = {name: pa.array([getattr(record, name) for record in records], BY_NAME[name].type) for name in COLUMNS}
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(arrays), sink, compression="zstd")
+    pq.write_table(pa.table(arrays), sink, compression="zstd", write_page_checksum=True)
     content = sink.getvalue()
     write_atomically(path, content)
     return int(content.size)
@@ -79,7 +79,13 @@ def damage(path: Path, size: int) -> str | None:
 
 
 def read_part(path: Path, *, text: bool) -> pa.Table:
-    """The records of a part."""
-    with pq.ParquetFile(path) as file:
-        columns = [name for name in COLUMNS if text or name != "text"]
-        return file.read(columns=columns, use_threads=False)  # threads cost more than so small a file
+    """The records of a part, their checksums compared. Raises TriaxisError where they differ."""
+    columns = [name for name in COLUMNS if text or name != "text"]
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns=columns, use_threads=False)  # threads cost more than so small a file
+    except (OSError, pa.ArrowException) as error:
+        line = str(error).strip().splitlines()[0]
+        raise TriaxisError(
+            f"{path}: damaged, or replaced while it was read ({line}); try again, or delete it and run the study again"
+        ) from None

@@ -179,7 +179,7 @@ class Store:
         wrong = next((r for r in records if (r.run, r.step) != ("", 0)), None)
         if wrong is not None:
             raise ValueError(f"a record of run {wrong.run!r} step {wrong.step} among those of base {base!r}")
-        digest = hashlib.sha256(base.encode()).hexdigest()[:8]
+        digest = hashlib.sha256(f"{base}\0{evaluation}".encode()).hexdigest()[:8]  # the old one counts until then
         readable = re.sub(r"[^\w.=,+-]+", "-", base)[-60:]
         self._keep("", base, Checkpoint(0), records, costs, f"_bases/{readable}-{digest}.parquet", evaluation)
 
@@ -197,11 +197,16 @@ class Store:
         c = checkpoint
         row = (run, base, c.step, c.tokens, c.epoch, c.loss, c.token_accuracy, len(records), file, size, evaluation)
         spent = [(run, base, c.step, phase, seconds, tokens) for phase, (seconds, tokens) in costs.items()]
+        key = (run, base, c.step)
+        before = self._rows("SELECT file FROM checkpoints WHERE run = ? AND base = ? AND step = ?", key)
         with self._change():
             self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-            self._db.execute("DELETE FROM costs WHERE run = ? AND base = ? AND step = ?", (run, base, c.step))
+            self._db.execute("DELETE FROM costs WHERE run = ? AND base = ? AND step = ?", key)
             self._db.executemany("INSERT INTO costs VALUES (?, ?, ?, ?, ?, ?)", spent)
-        self._damaged.pop((run, base, c.step), None)
+        for (old,) in before:
+            if old != file:
+                (self.path / "records" / old).unlink(missing_ok=True)
+        self._damaged.pop(key, None)
 
     def mark(self, run: str, state: State, message: str = "") -> None:
         """Say how a run stands."""
@@ -297,8 +302,8 @@ class Store:
     def table(self, *, text: bool = True, runs: Collection[str] | None = None) -> Table:
         """Every record with its run's factors and its checkpoint's measurements, in canonical order.
 
-        `text` False leaves the responses out; `runs` keeps only these and their bases. Raises TriaxisError where nothing is
-        measured yet. Parts that are damaged are left out, with a warning each.
+        `text` False leaves responses out; `runs` keeps only these and their bases. Raises TriaxisError where nothing is
+        measured yet. Parts that are not whole are left out, with a warning each.
         """
         from triaxis.records.joined import Part, joined, sources
 
