@@ -1,8 +1,10 @@
 """The long table: read, written and read again the same; the paper's tables as they were printed."""
 
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -216,3 +218,9 @@ def test_reading_needs_no_torch():
     code = "import sys, triaxis.records; print([m for m in ('torch', 'transformers', 'pandas') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_the_document_lists_the_columns_in_their_order():
+    document = (Path(__file__).parents[1] / "docs" / "table.md").read_text()
+    listed = re.findall(r"^\| `([a-z_]+)` \|.*\|$", document.partition("## Files")[0], re.MULTILINE)
+    assert listed == [column.name for column in COLUMNS]
