@@ -167,6 +167,20 @@ def test_a_large_design_takes_no_time():
     assert len(found.describe()) < 40
 
 
+def test_what_is_too_large_is_said_not_guessed():
+    rng = np.random.default_rng(0)
+    drawn = [{name: f"l{rng.integers(10)}" for name in "ABCDEFGHIJ"} for _ in range(60)]
+    found = identify(drawn, 2)
+    assert {term.status for term in found.terms if len(term.factors) > 1} == {"not examined"}
+    assert not any(term.identified for term in found.terms)
+    assert any("not examined, since a model with such terms has more than 2500 columns" in w for w in found.describe())
+
+
+def test_many_conditions_of_few_factors():
+    found = identify(grid(A=range(20), B=range(20), C=range(5))[:-1], 1)  # 1,999 conditions
+    assert all(term.identified for term in found.terms if len(term.factors) < 3)
+
+
 @st.composite
 def designs(draw):
     """Some conditions of a small grid, drawn at random: full, fractional, or with holes."""

@@ -198,23 +198,23 @@ def _terms(blocks: Mapping[str, NDArray[Any]], full: bool) -> tuple[tuple[Term, 
     """Every term up to three-way with its status, and the rank of the largest model examined."""
     top = min(MAX_ORDER, len(blocks))
     sets = [members for order in range(1, top + 1) for members in combinations(blocks, order)]
+    widths = [prod(blocks[name].shape[1] for name in term) for term in sets]
+    if full:
+        return tuple(Term(term, "identified", "", ()) for term in sets), 1 + sum(widths)
     alias: dict[int, dict[tuple[str, ...], tuple[str, ...]]] = {}  # by the highest order in the model
     rank = 0
     for order in range(1, top + 1):
-        members = [term for term in sets if len(term) <= order]
-        if 1 + sum(prod(blocks[name].shape[1] for name in term) for term in members) > MAX_COLUMNS:
+        if 1 + sum(width for term, width in zip(sets, widths, strict=True) if len(term) <= order) > MAX_COLUMNS:
             break
-        alias[order], rank = _aliases(blocks, members)
-    return tuple(_judge(term, alias, len(blocks), full) for term in sets), rank
+        alias[order], rank = _aliases(blocks, [term for term in sets if len(term) <= order])
+    return tuple(_judge(term, alias, len(blocks)) for term in sets), rank
 
 
 def _judge(
-    term: tuple[str, ...], alias: Mapping[int, Mapping[tuple[str, ...], tuple[str, ...]]], n_factors: int, full: bool
+    term: tuple[str, ...], alias: Mapping[int, Mapping[tuple[str, ...], tuple[str, ...]]], n_factors: int
 ) -> Term:
     """A term's status from its aliases in the models of each highest order."""
     needed = min(max(len(term), 2), n_factors)  # an honest main effect is clear of two-way interactions
-    if full:
-        return Term(term, "identified", "", ())
     if needed not in alias:
         return Term(term, "not examined", "", ())
     if alias[needed][term]:
@@ -242,10 +242,10 @@ def _aliases(
         columns.append(block)
     starts = np.cumsum([0, *(block.shape[1] for block in columns[:-1])])
     design = np.hstack(columns)
-    # The row space from the smaller Gram matrix: conditions are fewer than columns where it matters.
-    values, vectors = np.linalg.eigh(design @ design.T)
+    wide = len(design) < design.shape[1]  # the row space comes from the smaller of the two Gram matrices
+    values, vectors = np.linalg.eigh(design @ design.T if wide else design.T @ design)
     kept = values > 1e-9 * values[-1]
-    basis = design.T @ vectors[:, kept] / np.sqrt(values[kept])
+    basis = design.T @ vectors[:, kept] / np.sqrt(values[kept]) if wide else vectors[:, kept]
     null = np.eye(design.shape[1]) - basis @ basis.T
     shared = np.add.reduceat(np.add.reduceat(null**2, starts, axis=0), starts, axis=1) > 1e-8
     names = [OVERALL, *(":".join(term) for term in terms)]
