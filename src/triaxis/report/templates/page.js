@@ -67,9 +67,14 @@
   document.querySelectorAll("details").forEach(function (details) {
     details.addEventListener("toggle", function () { drawVisible(details); });
   });
+  function eachDrawn(update) {
+    document.querySelectorAll(".plot").forEach(function (div) {
+      if (div.dataset.drawn) { window.Plotly.relayout(div, update); }
+    });
+  }
   window.addEventListener("beforeprint", function () {
-    document.querySelectorAll("details").forEach(function (details) { details.open = true; });
-    drawVisible(document);
+    eachDrawn({ width: 980 });
   });
+  window.addEventListener("afterprint", function () { eachDrawn({ width: null, autosize: true }); });
   drawVisible(document);
 })();
