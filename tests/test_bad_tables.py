@@ -19,7 +19,7 @@ PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(200)
 
 def parquet(**changes: object) -> Callable[[Path], None]:
     def write(path: Path) -> None:
-        columns = {"run": ["a", "a"], "step": [0, 10], "task": ["x", "x"], "score": [0.5, 0.6]} | changes
+        columns = {"run": ["a", "a"], "step": [0, 10], "task": ["x", "x"], "score": [0.5, 0.6], **changes}
         pq.write_table(pa.table({name: values for name, values in columns.items() if values is not None}), path)
 
     return write
@@ -71,6 +71,9 @@ BAD = [
     ("decimal comma", "t.csv", GOOD + 'a,20,x,"0,5"\n', ["row 4", "score", "'0,5'"]),
     ("text in Parquet", "t.parquet", parquet(score=["0.5", "high"]), ["row 2", "score", "'high'"]),
     ("dates for steps", "t.parquet", parquet(step=pa.array([0, 1], pa.date32())), ["step", "date32", "numbers"]),
+    ("lists for names", "t.parquet", parquet(task=[["x"], ["y"]]), ["task", "list", "give text or numbers"]),
+    ("bytes for a factor", "t.parquet", parquet(**{"data.x": [b"\xff", b"a"]}), ["data.x", "binary"]),
+    ("nothing but empty cells", "t.parquet", parquet(task=[None, None]), ["row 1", "task", "missing"]),
     ("negative step", "t.csv", GOOD + "a,-1,x,1\n", ["row 4", "step", "-1", "below 0"]),
     ("fractional step", "t.csv", GOOD + "a,10.5,x,1\n", ["row 4", "step", "10.5", "whole"]),
     ("fractional step in Parquet", "t.parquet", parquet(step=[0.0, 0.5]), ["row 2", "step", "0.5", "whole"]),
@@ -85,7 +88,12 @@ BAD = [
     ("accuracy below 0", "t.csv", GOOD + "a,20,x,-0.2\n", ["row 4", "score", "-0.2", "[0, 1]"]),
     ("duplicate", "t.csv", GOOD + "b,0,x,1\na,10,x,0.6\n", ["row 5", "row 3", "same", "keep one", "sample"]),
     ("duplicates", "t.csv", GOOD + "a,10,x,0.6\na,10,x,0.7\n", ["row 4", "row 3", "2 such rows"]),
-    ("unknown outcome", "t.csv", "run,step,task,score,outcome\na,0,x,1,corect\n", ["row 2", "outcome", "did you mean 'correct'"]),
+    (
+        "unknown outcome",
+        "t.csv",
+        "run,step,task,score,outcome\na,0,x,1,corect\n",
+        ["row 2", "outcome", "did you mean 'correct'"],
+    ),
     ("unknown group", "t.csv", "run,step,task,score,group\na,0,x,1,ood\n", ["row 2", "group", "'ood'", "did you mean"]),
     ("strange group", "t.csv", "run,step,task,score,group\na,0,x,1,zzz\n", ["group 'zzz'", "one of", "far_ood"]),
     ("unknown mode", "t.csv", "run,step,task,score,mode\na,0,x,1,thinking\n", ["row 2", "mode", "'think'"]),

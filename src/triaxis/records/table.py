@@ -57,14 +57,16 @@ class Table:
         arrow = self.arrow if text or "text" not in self.arrow.column_names else self.arrow.drop_columns(["text"])
         if path.suffix not in (".parquet", ".csv", ".tsv"):
             raise TriaxisError(f"{path}: a table is written as .parquet, .csv or .tsv; change the name's end")
+        draft = path.with_name(path.name + ".part")  # a file that was there stays until the new one is whole
         try:
             if path.suffix == ".parquet":
-                pq.write_table(arrow, path, compression="zstd")
+                pq.write_table(arrow, draft, compression="zstd")
             else:
                 options = pa_csv.WriteOptions(delimiter="\t" if path.suffix == ".tsv" else ",")
-                pa_csv.write_csv(arrow, path, options)
+                pa_csv.write_csv(arrow, draft, options)
+            draft.replace(path)
         except OSError as error:
-            path.unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             raise TriaxisError(f"{path}: can't be written ({error.strerror or error}); choose another place") from None
 
 

@@ -26,6 +26,9 @@ def typed(raw: pa.Table, origin: Origin) -> tuple[pa.Table, list[str]]:
     """
     if raw.num_rows == 0:
         raise TriaxisError(f"{origin.name}: a header and no rows; nothing to analyse")
+    for field in raw.schema:
+        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+            raise TriaxisError(f"{origin.name}, {field.name}: holds {field.type} values; give text or numbers")
     warnings = _unused(origin)
     columns: dict[str, pa.ChunkedArray] = {}
     for column in COLUMNS:
@@ -145,10 +148,7 @@ def _as_text(values: pa.Array) -> pa.Array:
         values = pc.if_else(pc.is_nan(values), pa.scalar(None, kind), values)
         whole = pc.all(pc.less(pc.abs(values), EXACT)).as_py() and pc.all(pc.equal(pc.floor(values), values)).as_py()
         values = values.cast(pa.int64()) if whole else values
-    try:
-        return values.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise TriaxisError(f"a column holds {kind} values where text was expected; convert it") from None
+    return values.cast(pa.string())
 
 
 def position(column: pa.ChunkedArray, value: str) -> int:
@@ -195,12 +195,12 @@ def _row_of(codes: pa.Array, code: int) -> int:
 
 def _numbers(array: pa.ChunkedArray, column: Column, where: _Where) -> pa.ChunkedArray:
     kind = array.type
-    if pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        array = _parsed(label(array).chunk(0), float, "number", where)
+    if pa.types.is_temporal(kind):
+        raise TriaxisError(f"{where.origin.name}, {where.column}: holds {kind} values; give numbers")
+    if pa.types.is_boolean(kind):
+        array = array.cast(pa.int8())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        if not pa.types.is_null(kind) and not pa.types.is_boolean(kind):
-            raise TriaxisError(f"{where.origin.name}, {where.column}: holds {kind} values; give numbers")
-        array = array.cast(pa.int8()) if pa.types.is_boolean(kind) else array
+        array = _parsed(label(array).chunk(0), float, "number", where)
     if pa.types.is_integer(array.type) and pa.types.is_integer(column.type):
         result = array.cast(column.type)
     else:
