@@ -31,6 +31,7 @@ def points(made):
     return [tuple(condition.levels.values()) for condition in made.conditions()]
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
 def test_a_factorial_has_every_combination_once(sizes):
     keys = ["steps", "learning_rate", "batch_size", "weight_decay"][: len(sizes)]
@@ -97,6 +98,9 @@ def test_sobol_points_fill_their_ranges():
     assert set(steps) == set(range(10, 21))
     assert sorted(c.settings["optimization.optimizer"] for c in made.conditions()) == ["adamw"] * 32 + ["sgd"] * 32
     assert made.factors["optimization.steps"] == tuple(range(10, 21))
+    shown = {setting.name: setting.value for setting in made.settings}
+    assert shown["optimization.learning_rate"] == "0.0001 to 0.01, log"
+    assert shown["optimization.optimizer"] == ("adamw", "sgd")
 
 
 def test_more_sobol_points_keep_the_old_and_another_seed_gives_others():

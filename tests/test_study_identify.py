@@ -191,7 +191,7 @@ def designs(draw):
     )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(designs(), st.randoms(use_true_random=False))
 def test_names_orders_and_labels_change_nothing(conditions, random):
     """Factors renamed, levels relabelled, conditions shuffled: the same terms identified, with the same assumptions."""

@@ -49,6 +49,9 @@ class Range(Strict):
             raise ValueError("a range on the log scale must start above 0")
         return self
 
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}, {self.scale}"
+
     @property
     def whole(self) -> bool:
         """Whether only whole numbers are drawn; the study gives the bounds the type of their setting."""

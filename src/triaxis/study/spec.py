@@ -64,7 +64,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Setting:
-    """One resolved setting and where it came from; `value` is the tuple of its levels where it is a factor."""
+    """One resolved setting and where it came from; the `value` of a factor is its levels, or its range in words."""
 
     name: str
     value: Level | tuple[Level, ...] | None
@@ -152,7 +152,8 @@ class Study(Strict):
     def settings(self) -> list[Setting]:
         """Every resolved setting with its source, in the order of the study's sections."""
         first = self.conditions()[0].settings
-        axes = {name: self.factors.get(name, first[name]) for name in SETTINGS if name in first}
+        axes: dict[str, Any] = {name: self.factors.get(name, first[name]) for name in SETTINGS if name in first}
+        axes |= {name: str(value) for name, value in self.given.items() if isinstance(value, Range)}
         if "optimization.micro_batch_size" not in self.given:
             axes["optimization.micro_batch_size"] = axes["optimization.batch_size"]
         values: dict[str, Any] = {"name": self.name, "seeds": self.seeds, **axes}
