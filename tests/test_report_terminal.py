@@ -43,7 +43,7 @@ def test_known_lines_of_a_known_analysis() -> None:
         "unit: run; ceiling",
         "C1: supported",
         "  A higher learning rate costs accuracy out of domain.",
-        "C2: not testable",
+        "C2: not testable, there are two bases",
         "- two bases: the effect of the base speaks of these bases (2 times)",
         "Not estimable: 374 quantities",
         "- 2 × a cell is at 1: not testable, ceiling (effect)",
@@ -139,6 +139,12 @@ def test_a_gain_whose_interval_holds_zero_is_called_a_change() -> None:
     told = {statement.label: statement.text for statement in answer(replace(analysis, summaries=flat))}
     assert "gain is" not in told["Out of domain"] and "loss" not in told["Out of domain"]
     assert "of 8 changes: 8 not clear of zero" in told["Out of domain"]
+
+
+def test_no_item_changed_is_an_interval_and_no_items_is_none() -> None:
+    assert words.gain(Interval(-1.0, -1.0, -1.0), n_items=40) == "-100.0 [-100.0, -100.0]"
+    assert words.gain(Interval(-1.0, -1.0, -1.0), n_items=None) == "-100.0 (no interval)"
+    assert words.gain(Interval(0.1, float("-inf"), float("inf")), n_items=40) == "+10.0 (no interval)"
 
 
 def test_a_single_run_is_said_to_be_one() -> None:

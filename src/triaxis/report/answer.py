@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,13 @@ from triaxis.report.digest import (
     clearest_first,
     contrast_word,
     effect_rows,
-    excludes_zero,
     is_clear,
     last_summaries,
     main_mode,
     n_runs,
 )
 from triaxis.report.names import conditions, naming
-from triaxis.types import UNDECIDED, Analysis, GroupSummary, Interval, NotEstimable
+from triaxis.types import UNDECIDED, Analysis, Effect, GroupSummary, Interval, NotEstimable
 
 SEVERAL = 4  # changes from which on the largest of them is a selected one
 NOTABLE = 0.05  # 5 points: how far the best checkpoint must lie above the last to be mentioned
@@ -66,7 +66,7 @@ def _varied(analysis: Analysis) -> str:
 
 def _gains(analysis: Analysis, groups: Sequence[str], brief: bool = False) -> str:
     found = last_summaries(analysis, groups)
-    known = [(item, item.gain) for item in found if isinstance(item.gain, Interval)]
+    known = _known(found)
     if not known:
         return f"No gain is estimable in {_listed(groups)}."
     text = f"{_extremes(analysis, known, several=len(groups) > 1)} {_signs(known, len(found))}".strip()
@@ -74,6 +74,10 @@ def _gains(analysis: Analysis, groups: Sequence[str], brief: bool = False) -> st
         return text
     picked = "The two named are picked as extremes, so they are likely overstated." if len(known) >= SEVERAL else ""
     return " ".join(part for part in (text, picked, _replicates(found), _phases(found), _missed(found)) if part)
+
+
+def _known(found: Sequence[GroupSummary]) -> list[tuple[GroupSummary, Interval]]:
+    return [(item, item.gain) for item in found if isinstance(item.gain, Interval) and math.isfinite(item.gain.value)]
 
 
 def _extremes(analysis: Analysis, known: Sequence[tuple[GroupSummary, Interval]], several: bool) -> str:
@@ -86,8 +90,8 @@ def _extremes(analysis: Analysis, known: Sequence[tuple[GroupSummary, Interval]]
         who = called.condition(item)
         return f"{_points(gain, item.n_items)} ({where}{who})"
 
-    def kind(gain: Interval, end: str) -> str:
-        if not excludes_zero(gain):
+    def kind(item: GroupSummary, gain: Interval, end: str) -> str:
+        if not words.bounded(gain, item.n_items) or gain.low <= 0 <= gain.high:
             return f"{end} change"
         largest = (gain.low > 0) == (end == "highest")
         return f"{'largest' if largest else 'smallest'} {'gain' if gain.low > 0 else 'loss'}"
@@ -96,27 +100,27 @@ def _extremes(analysis: Analysis, known: Sequence[tuple[GroupSummary, Interval]]
     lowest = min(known, key=lambda pair: pair[1].value)
     if len(known) == 1:
         return f"The change at the last checkpoint is {told(*highest)}."
-    first = f"At the last checkpoint the {kind(highest[1], 'highest')} is {told(*highest)}"
-    return f"{first}, the {kind(lowest[1], 'lowest')} {told(*lowest)}."
+    first = f"At the last checkpoint the {kind(*highest, 'highest')} is {told(*highest)}"
+    return f"{first}, the {kind(*lowest, 'lowest')} {told(*lowest)}."
 
 
 def _points(gain: Interval, n_items: int | None) -> str:
-    if n_items is None and not words.has_width(gain):
+    if not words.bounded(gain, n_items):
         return f"{words.points(gain.value)} points, without an interval"
     return f"{words.interval(gain)} points"
 
 
 def _signs(known: Sequence[tuple[GroupSummary, Interval]], n: int) -> str:
     """How many of the changes are clear of zero, which way, and how many say nothing."""
-    up = sum(gain.low > 0 and words.has_width(gain) for _, gain in known)
-    down = sum(gain.high < 0 and words.has_width(gain) for _, gain in known)
-    bare = sum(not words.has_width(gain) for _, gain in known)
+    told = [gain for item, gain in known if words.bounded(gain, item.n_items)]
+    up, down = sum(gain.low > 0 for gain in told), sum(gain.high < 0 for gain in told)
+    bare = len(known) - len(told)
     if bare == n:
         return "" if n == 1 else "None has an interval."
-    parts = [(up, "above zero"), (down, "below zero"), (len(known) - up - down - bare, "not clear of zero")]
+    parts = [(up, "above zero"), (down, "below zero"), (len(told) - up - down, "not clear of zero")]
     parts += [(bare, "without an interval"), (n - len(known), "not estimable")]
-    told = ", ".join(f"{count} {what}" for count, what in parts if count)
-    return f"By the 95 % intervals, of {words.count(n, 'change')}: {told}."
+    counted = ", ".join(f"{count} {what}" for count, what in parts if count)
+    return f"By the 95 % intervals, of {words.count(n, 'change')}: {counted}."
 
 
 def _replicates(found: Sequence[GroupSummary]) -> str:
@@ -165,7 +169,7 @@ def _estimand(rows: Iterable[EffectRow]) -> str:
 
 
 def _effect(row: EffectRow, analysis: Analysis) -> str:
-    scales = [f"{words.interval(effect.estimate, scale)} {scale}" for scale, effect in row.scales.items()]
+    scales = [_on_scale(effect) for effect in row.scales.values()]
     lead = row.lead
     adjusted = (
         f"adjusted p {words.p_value(lead.p_adjusted)}" if lead and lead.p_adjusted is not None else "not adjusted"
@@ -175,9 +179,15 @@ def _effect(row: EffectRow, analysis: Analysis) -> str:
     return f"{what}: {', '.join(scales)} ({'; '.join(part for part in details if part)})"
 
 
+def _on_scale(effect: Effect) -> str:
+    unit = "log odds" if effect.scale == "logit" else "points"
+    text = words.interval(effect.estimate, effect.scale)
+    return f"{text} in {unit}" if text == words.NOT_ESTIMABLE else f"{text} {unit}"
+
+
 def _cost(analysis: Analysis, groups: Sequence[str]) -> str:
     safety = last_summaries(analysis, ["safety"])
-    known = [(item, item.gain) for item in safety if isinstance(item.gain, Interval)]
+    known = _known(safety)
     if known:
         told = f"Safety: {_decapitalised(_extremes(analysis, known, several=False))} {_signs(known, len(safety))}"
     else:

@@ -302,9 +302,9 @@ def _basis(row: EffectRow, names: Names) -> list[str]:
         f"unit: {unit}" if unit else "",
         row.distinct("item_pool"),
         names.basis(lead),
-        row.distinct("note"),
+        *row.distinct("note").split("; "),
     ]
-    return [part for part in parts if part]
+    return list(dict.fromkeys(part for part in parts if part))
 
 
 def _effect_cells(row: EffectRow, own: Sequence[str], analysis: Analysis) -> list[str]:
@@ -328,5 +328,7 @@ def _verdicts(analysis: Analysis) -> Iterator[RenderableType]:
         return
     yield _heading(f"Claims: {words.count(len(analysis.verdicts), 'verdict')}")
     for verdict in analysis.verdicts:
-        yield Text(f"{verdict.claim}: {verdict.decision}", style="bold")
-        yield Padding(Text(f"{verdict.statement}\n{verdict.reason}"), (0, 0, 0, 2))
+        untested = verdict.decision == "not testable"  # on one line, since a design leaves many of these
+        reason = f"\n{verdict.reason}" if not untested else ""
+        yield Text(f"{verdict.claim}: {verdict.decision}{f', {verdict.reason}' if untested else ''}", style="bold")
+        yield Padding(Text(f"{verdict.statement}{reason}"), (0, 0, 0, 2))

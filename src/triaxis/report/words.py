@@ -44,6 +44,11 @@ def has_width(interval: Interval) -> bool:
     return math.isfinite(interval.low) and math.isfinite(interval.high) and interval.low < interval.high
 
 
+def bounded(interval: Interval, n_items: int | None) -> bool:
+    """Whether the bounds of a gain say something: a width, or (no item changed) none where the items are known."""
+    return has_width(interval) or (n_items is not None and interval.low == interval.high)
+
+
 def interval(finding: Interval | NotEstimable | None, scale: str = "points", bounds: bool = True) -> str:
     """A change with its 95 % interval: "+12.3 [+8.1, +16.4]" in points, "-0.52 [-0.80, -0.24]" in logits."""
     write = logits if scale == "logit" else points
@@ -52,13 +57,13 @@ def interval(finding: Interval | NotEstimable | None, scale: str = "points", bou
     if not bounds:
         return write(finding.value)
     if not (math.isfinite(finding.low) and math.isfinite(finding.high)):
-        return f"{write(finding.value)} (unbounded)"
+        return f"{write(finding.value)} (no interval)"
     return f"{write(finding.value)} [{write(finding.low)}, {write(finding.high)}]"
 
 
 def gain(finding: Interval | NotEstimable, n_items: int | None) -> str:
     """A gain with its interval, or the gain alone where the number of items is not known."""
-    if n_items is None and isinstance(finding, Interval) and not has_width(finding):
+    if isinstance(finding, Interval) and math.isfinite(finding.value) and not bounded(finding, n_items):
         return f"{points(finding.value)} (no interval)"
     return interval(finding)
 
