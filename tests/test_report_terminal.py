@@ -188,3 +188,11 @@ def test_probability(value: float, text: str) -> None:
 @pytest.mark.parametrize(("value", "text"), [(0.0004, "<.001"), (0.0123, ".012"), (1.0, "1"), (None, "–")])
 def test_p_value(value: float | None, text: str) -> None:
     assert words.p_value(value) == text
+
+
+def test_a_loss_that_is_cut_off_responses_is_told_with_them() -> None:
+    analysis = typical()
+    cut = tuple(replace(item, truncated=0.6) if item.group == "safety" else item for item in analysis.summaries)
+    told = {statement.label: statement.text for statement in answer(replace(analysis, summaries=cut))}
+    assert "base lab:weak; 60.0 % of its responses are cut off)" in told["Cost"]
+    assert "cut off)" not in told["Out of domain"]

@@ -23,6 +23,7 @@ from triaxis.report.digest import (
 from triaxis.report.names import conditions, naming
 from triaxis.types import UNDECIDED, Analysis, Effect, GroupSummary, Interval, NotEstimable
 
+CUT = 0.1  # share of a condition's responses cut off from which on its score is told with it
 SEVERAL = 4  # changes from which on the largest of them is a selected one
 NOTABLE = 0.05  # 5 points: how far the best checkpoint must lie above the last to be mentioned
 
@@ -87,8 +88,9 @@ def _extremes(analysis: Analysis, known: Sequence[tuple[GroupSummary, Interval]]
 
     def told(item: GroupSummary, gain: Interval) -> str:
         where = f"{words.group_word(item.group)}; " if several else ""
-        who = called.condition(item)
-        return f"{_points(gain, item.n_items)} ({where}{who})"
+        cut = item.truncated if item.truncated is not None and item.truncated >= CUT else None
+        ended = f"; {words.percent(cut)} % of its responses are cut off" if cut else ""
+        return f"{_points(gain, item.n_items)} ({where}{called.condition(item)}{ended})"
 
     def kind(item: GroupSummary, gain: Interval, end: str) -> str:
         if not words.bounded(gain, item.n_items) or gain.low <= 0 <= gain.high:

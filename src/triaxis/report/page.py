@@ -131,7 +131,8 @@ def _add_trajectories(page: Page, analysis: Analysis, drawn: Sequence[Trajectory
     if not drawn:
         return
     mode = main_mode(analysis)
-    shown = [one for one in drawn if one.mode == mode]
+    groups = words.in_order(one.group for one in drawn)
+    shown = [one for group in groups for one in drawn if one.group == group and one.mode == mode]
     panels = _wrapped_panels(_by_group(shown), phases=True)
     page.plots["groups"] = _plot("groups", "Score over steps by task group", trajectories_figure(panels, who))
     if max(len(found) for found in _by_group(shown).values()) <= MAX_PHASES:
