@@ -22,6 +22,7 @@ from triaxis.types import PHASES, UNDECIDED, Interval, NotEstimable
 
 SMALLEST_CHANGE = 0.01  # a change is 0 or larger: one point
 SLAB = 0.2  # sd of a size, in score
+MISFIT = 0.03  # true curves differ from these shapes by about this part of their range
 DECIDED = 0.8  # below this no phase is named
 _KEPT = 300  # designs that get draws; what is left out is counted in the tests
 _DRAWS = 16
@@ -48,7 +49,8 @@ def fit_shape(steps: Sequence[int], means: Floats, covariance: Floats) -> Shape:
     the checkpoint noise τ² of the trained ones. Raises ValueError for fewer than three trained checkpoints.
     """
     grid = designs(tuple(int(step) for step in steps))
-    precision = _precision(covariance)
+    misfit = np.eye(len(means)) * (MISFIT * float(np.ptp(means))) ** 2
+    precision = _precision(covariance + misfit)
     gram = grid.vectors @ precision @ grid.vectors.T
     projection = grid.vectors @ precision @ means
     log_weight, chosen, sign = _shortlist(grid, gram, projection)
@@ -161,9 +163,12 @@ def _summarise(
         + (sign[:, None] * sizes[:, :, 2])[:, :, None] * parts[2][:, None]
     )
     early = curves - (sign[:, None] * sizes[:, :, 2])[:, :, None] * parts[2][:, None]
-    bottom = early.argmin(axis=2)
-    depth = -np.take_along_axis(curves, bottom[:, :, None], 2)[:, :, 0]
-    dipped = (grid.kind[chosen] != NO_DIP)[:, None] & (depth >= SMALLEST_CHANGE) & (bottom > 0)
+    lowest = early.min(axis=2, keepdims=True)
+    bottom = (early <= lowest + SMALLEST_CHANGE * (lowest < 0)).argmax(axis=2)  # first reached: a level bottom goes on
+    depth = -np.take_along_axis(curves, early.argmin(axis=2)[:, :, None], 2)[:, :, 0]
+    # A fall that only goes on falling is a decline, not a dip.
+    ends_in_fall = (grid.kind[chosen] == FALL) & (grid.rise[chosen] == 0) & (grid.late[chosen] > 0) & (sign < 0)
+    dipped = ((grid.kind[chosen] != NO_DIP) & ~ends_in_fall)[:, None] & (depth >= SMALLEST_CHANGE) & (bottom > 0)
     probabilities = _phases(grid, chosen, sign, sizes, curves, weight)
     phase = max(PHASES, key=lambda name: probabilities[name])
     p_dip = float(weight[dipped].sum())

@@ -18,7 +18,8 @@ from triaxis.stats.intervals import Floats
 
 NO_DIP, BUMP, FALL = 0, 1, 2
 SETTLED = 0.1  # a rise or fall has levelled off when its last interval holds at most this part of it
-NO_DIP_PRIOR, BUMP_PRIOR, FALL_PRIOR = 0.4, 0.4, 0.2  # about even that a dip is seen: part of it a rise may hide
+NO_DIP_PRIOR, BUMP_PRIOR, FALL_PRIOR = 0.4, 0.4, 0.2  # a rise hides part of the dips; with no data P(dip) is 0.3
+DISTINCT = 0.1  # shapes that differ by less at every checkpoint are one
 BACK = 0.15  # a bump has come back when at most this part of it is left at the end
 
 
@@ -56,7 +57,7 @@ def _unit(rows: list[Floats]) -> list[Floats]:
 
 def _bumps(u: Floats) -> tuple[list[Floats], list[float]]:
     spacing = 1.0 / (len(u) - 1)
-    widths = np.geomspace(0.5 * spacing, max(0.25, spacing), 4)
+    widths = np.geomspace(0.5 * spacing, max(0.25, spacing), 6)
     centres = np.unique(np.r_[u[1:-1], (u[1:-1] + u[2:]) / 2, u[1] / 2])
     rows, where = [], []
     for width in widths:
@@ -92,7 +93,7 @@ def _distinct(rows: list[Floats], where: list[float]) -> tuple[list[Floats], lis
     """Without rows that equal an earlier one on this grid (a coarse grid can't tell widths apart)."""
     kept: list[int] = []
     for i, row in enumerate(rows):
-        if all(np.abs(row - rows[j]).max() > 0.04 for j in kept):
+        if all(np.abs(row - rows[j]).max() > DISTINCT for j in kept):
             kept.append(i)
     return [rows[i] for i in kept], [where[i] for i in kept]
 

@@ -1,0 +1,183 @@
+"""Known answers and calibration of intervals, paired errors, crossed errors, contrasts and seed noise."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from triaxis.stats.effects import Contrasts, Design, Units, contrast, slope_codes, sum_codes
+from triaxis.stats.estimators import average_at_k, pass_at_k
+from triaxis.stats.intervals import benjamini_hochberg, satterthwaite, t_interval, t_p_value, wilson
+from triaxis.stats.noise import DEFAULT_TAU, estimate_noise, with_noise
+from triaxis.stats.paired import Strata, Variance, bootstrap_means, crossed_variance, mean_covariance
+
+
+def test_t_interval_and_p_agree_with_scipy():
+    x = np.array([0.1, 0.3, -0.05, 0.2])
+    found = t_interval(x.mean(), x.var(ddof=1) / 4, 3)
+    expected = scipy_stats.ttest_1samp(x, 0).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert t_p_value(x.mean(), x.var(ddof=1) / 4, 3) == pytest.approx(scipy_stats.ttest_1samp(x, 0).pvalue)
+
+
+def test_t_interval_needs_degrees_of_freedom():
+    with pytest.raises(ValueError, match="degree of freedom"):
+        t_interval(0.1, 0.01, 0)
+
+
+def test_wilson_known_answer():
+    assert wilson(0.2, 10).low == pytest.approx(0.0567, abs=1e-4)  # 2 of 10
+    assert wilson(0.2, 10).high == pytest.approx(0.5098, abs=1e-4)
+
+
+@given(st.floats(0, 1), st.floats(1, 1e6))
+def test_wilson_stays_in_range_and_holds_its_estimate(share, n):
+    found = wilson(share, n)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_benjamini_hochberg_known_answer():
+    p = [0.01, 0.04, 0.03, 0.5]
+    assert benjamini_hochberg(p) == pytest.approx(scipy_stats.false_discovery_control(p))
+    assert benjamini_hochberg([]) == []
+
+
+def test_satterthwaite_of_equal_parts():
+    assert satterthwaite([1.0, 1.0], [4, 4]) == pytest.approx(8)
+    assert satterthwaite([1.0, 0.0], [4, 9]) == pytest.approx(4)
+
+
+def test_average_at_k_and_pass_at_k():
+    assert average_at_k([[1, 0, np.nan], [1, 1, 1]]) == pytest.approx(0.75)
+    assert pass_at_k([0, 3, 1], [3, 3, 3], 1) == pytest.approx([0, 1, 1 / 3])
+    assert pass_at_k(2, 5, 2) == pytest.approx(1 - 3 / 10)  # 1 - C(3,2)/C(5,2)
+    assert pass_at_k(5, 5, 3) == pytest.approx(1)
+    with pytest.raises(ValueError, match="k <= samples"):
+        pass_at_k(1, 2, 3)
+    with pytest.raises(ValueError, match="at least one sample"):
+        average_at_k([[np.nan], [1]])
+
+
+def test_pass_at_k_is_unbiased():
+    rng = np.random.default_rng(0)
+    correct = rng.binomial(8, 0.3, 200_000)
+    assert pass_at_k(correct, 8, 4).mean() == pytest.approx(1 - 0.7**4, abs=2e-3)
+
+
+def test_paired_standard_error_by_hand():
+    x = np.array([[0, 1, 1, 0, 1.0], [1, 1, 1, 0, 0]])
+    difference = x[1] - x[0]
+    c = mean_covariance(x, Strata.one(5), smooth=False)
+    assert c[0, 0] + c[1, 1] - 2 * c[0, 1] == pytest.approx(difference.var(ddof=1) / 5)
+
+
+def test_strata_weigh_equally_whatever_their_size():
+    strata = Strata(np.array([0, 0, 0, 0, 1, 1]))
+    x = np.array([[1, 1, 1, 1, 0, 0.0]])
+    assert strata.mean(x)[0] == pytest.approx(0.5)
+    y = np.array([[0, 1, 0, 1, 0, 1.0]])
+    expected = (y[0, :4].var(ddof=1) / 4 + y[0, 4:].var(ddof=1) / 2) / 4
+    assert mean_covariance(y, strata, smooth=False)[0, 0] == pytest.approx(expected)
+
+
+def test_nothing_right_still_has_an_error():
+    variance = mean_covariance(np.zeros((2, 60)), Strata.one(60))
+    assert variance[0, 0] ** 0.5 == pytest.approx(0.0114, abs=1e-4)
+    assert variance[0, 1] == 0
+
+
+def test_crossed_interval_covers_when_runs_and_items_are_samples():
+    rng = np.random.default_rng(1)
+    runs, items, hits, items_only = 4, 60, [], []
+    for _ in range(600):
+        x = rng.normal(0, 0.1, (runs, 1)) + rng.normal(0, 0.6, items) + rng.normal(0, 0.5, (runs, items))
+        strata = Strata.one(items)
+        z = strata.scaled(x - x.mean(axis=0))
+        total = crossed_variance(
+            x.mean(axis=0),
+            float((z * z).sum()) / (runs - 1) / runs,
+            Variance(x.mean(axis=1).var(ddof=1) / runs, 3),
+            strata,
+        )
+        interval = t_interval(x.mean(), total.value, total.df)
+        hits.append(interval.low <= 0 <= interval.high)
+        alone = t_interval(x.mean(), x.mean(axis=1).var(ddof=1) / runs, 3)
+        items_only.append(alone.low <= 0 <= alone.high)
+    assert 0.93 <= np.mean(hits) <= 0.985
+    assert np.mean(items_only) < 0.9  # what goes wrong when the items are taken for fixed
+
+
+def test_bootstrap_means_have_the_standard_error():
+    rng = np.random.default_rng(2)
+    x = rng.random((3, 200))
+    draws = bootstrap_means(x, 4000, rng)
+    assert draws.shape == (4000, 3)
+    assert draws.mean(axis=0) == pytest.approx(x.mean(axis=1), abs=2e-3)
+    assert draws.std(axis=0) == pytest.approx(x.std(axis=1) / 200**0.5, rel=0.05)
+
+
+FULL = np.array([[a, b] for a in (0, 1) for b in (0, 1)])
+
+
+def test_contrasts_of_a_full_two_by_two():
+    design = Design(FULL, (sum_codes(2), sum_codes(2)))
+    assert contrast(design, [0], [1], [0]) == pytest.approx([-0.5, -0.5, 0.5, 0.5])
+    assert contrast(design, [0, 1], [1, 1], [0, 0]) == pytest.approx([1, -1, -1, 1])
+
+
+def test_a_missing_cell_leaves_nothing_clear_of_the_interaction():
+    design = Design(FULL[:3], (sum_codes(2), sum_codes(2)))
+    assert contrast(design, [0, 1], [1, 1], [0, 0]) is None
+    assert contrast(design, [0], [1], [0]) is None
+
+
+def test_a_slope_rises_by_one_over_its_range():
+    codes = slope_codes([1e-4, 1e-3, 1e-2])
+    assert codes[:, 0] == pytest.approx([-0.5, 0, 0.5])
+    assert slope_codes([1, 2, 3])[:, 0] == pytest.approx([-0.5, 0, 0.5])
+    design = Design(np.arange(3)[:, None], (codes,))
+    assert contrast(design, [0], [2], [0]) == pytest.approx([-1, 0, 1])
+
+
+def test_effects_agree_with_least_squares():
+    rng = np.random.default_rng(3)
+    cells = np.repeat(np.arange(4), [2, 3, 2, 4])
+    y = rng.normal(size=11)
+    design = Design(FULL, (sum_codes(2), sum_codes(2)))
+    fit = Contrasts(Units(y, cells, None, None))
+    found = fit.estimate(contrast(design, [0, 1], [1, 1], [0, 0]))
+    x = np.eye(4)[cells]
+    beta, rss, *_ = np.linalg.lstsq(x, y, rcond=None)
+    c = np.array([1, -1, -1, 1])
+    assert found.value == pytest.approx(c @ beta)
+    assert found.variance.value == pytest.approx(rss[0] / 7 * c @ np.linalg.inv(x.T @ x) @ c)
+    assert found.variance.df == 7
+
+
+def test_one_run_a_cell_has_no_error():
+    fit = Contrasts(Units(np.arange(4.0), np.arange(4), None, None))
+    with pytest.raises(ValueError, match="no degree of freedom"):
+        fit.estimate(np.array([1, -1, 0, 0.0]))
+
+
+@pytest.mark.parametrize(("tau", "offset"), [(0.0, 0.0), (0.04, 0.0), (0.03, 0.05)])
+def test_seed_noise_is_recovered(tau, offset):
+    rng = np.random.default_rng(4)
+    conditions = []
+    for _ in range(40):
+        difficulty = rng.normal(0, 1, 100)
+        x = 0.5 + 0.2 * difficulty + rng.normal(0, 0.3, (3, 8, 100))
+        x += rng.normal(0, tau, (3, 8, 1)) + rng.normal(0, offset, (3, 1, 1))
+        conditions.append((x, Strata.one(100)))
+    noise = estimate_noise(conditions)
+    assert noise.source == "seeds"
+    assert noise.tau == pytest.approx(tau, abs=0.01)
+    assert noise.offset == pytest.approx(offset, abs=0.014)
+
+
+def test_without_replicates_the_default_is_taken_and_said():
+    noise = estimate_noise([(np.zeros((1, 8, 10)), Strata.one(10))])
+    assert (noise.tau, noise.source) == (DEFAULT_TAU, "default")
+    extra = with_noise(np.zeros((3, 3)), noise, 1, lasting=True)
+    assert np.diag(extra) == pytest.approx([0, DEFAULT_TAU**2, DEFAULT_TAU**2])  # the base is one fixed model
