@@ -279,3 +279,19 @@ def test_conditions_look_different_where_there_are_few() -> None:
     assert [name for name, _ in who.legend.factors] == ["learning_rate", "base"]
     one = cast(large(64).condition_trajectories, large(64))
     assert one.legend.text == f"Colour: {words.short_names([LR])[LR]}, from 0.0001 (dark blue) to 0.01 (yellow)."
+
+
+def test_other_modes_have_a_section_of_their_own() -> None:
+    analysis = typical()
+    thinking = tuple(replace(one, mode="think") for one in analysis.condition_trajectories)
+    summaries = tuple(replace(one, mode="think", score=0.123) for one in analysis.summaries)
+    both = replace(
+        analysis,
+        condition_trajectories=(*thinking, *analysis.condition_trajectories),
+        summaries=(*summaries, *analysis.summaries),
+    )
+    reader = Reader(render(both, **GIVEN))
+    lines = [trace for trace in json.loads(reader.data["data-groups"])["data"] if "marker" in trace]
+    assert len(lines) == len(analysis.condition_trajectories)
+    assert "far OOD, think mode" in reader.data["data-modes"]
+    assert "base lab:weak, think mode" in reader.text and "12.3" in reader.text

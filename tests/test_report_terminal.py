@@ -196,3 +196,20 @@ def test_a_loss_that_is_cut_off_responses_is_told_with_them() -> None:
     told = {statement.label: statement.text for statement in answer(replace(analysis, summaries=cut))}
     assert "base lab:weak; 60.0 % of its responses are cut off)" in told["Cost"]
     assert "cut off)" not in told["Out of domain"]
+
+
+def test_a_narrow_terminal_folds_and_loses_nothing() -> None:
+    out = io.StringIO()
+    print_analysis(typical(), Console(file=out, width=60, force_terminal=True, no_color=True), title="a study")
+    text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    assert max(map(len, text.splitlines())) <= 60
+    assert "…" not in text
+    assert "lab:strong" in text and "supported" in text
+
+
+def test_other_modes_are_counted_below_the_default() -> None:
+    analysis = typical()
+    thinking = tuple(replace(item, mode="think") for item in analysis.summaries)
+    text = printed(replace(analysis, summaries=(*thinking, *analysis.summaries)), path=Path("r.html"))
+    assert text.count("far OOD: step 128") == 1
+    assert "... and 16 more in the report, in think mode" in text
