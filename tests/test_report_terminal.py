@@ -213,3 +213,8 @@ def test_other_modes_are_counted_below_the_default() -> None:
     text = printed(replace(analysis, summaries=(*thinking, *analysis.summaries)), path=Path("r.html"))
     assert text.count("far OOD: step 128") == 1
     assert "... and 16 more in the report, in think mode" in text
+
+
+def test_conditions_stand_in_the_order_of_the_design() -> None:
+    analysis = typical()
+    assert printed(replace(analysis, summaries=analysis.summaries[::-1])) == printed(analysis)

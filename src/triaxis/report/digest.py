@@ -184,9 +184,10 @@ def n_runs(analysis: Analysis) -> int:
 
 
 def last_summaries(analysis: Analysis, groups: Iterable[str]) -> list[GroupSummary]:
-    """The conditions that were trained, in these groups, in the main mode."""
-    wanted, mode = set(groups), main_mode(analysis)
-    return [item for item in analysis.summaries if item.group in wanted and item.step > 0 and item.mode == mode]
+    """The conditions that were trained, in these groups, in the main mode and the order of the design."""
+    wanted, mode, names = list(groups), main_mode(analysis), naming(analysis)
+    found = [item for item in analysis.summaries if item.group in wanted and item.step > 0 and item.mode == mode]
+    return sorted(found, key=lambda item: (wanted.index(item.group), names.order(item)))
 
 
 def best_over_last(summary: GroupSummary) -> float | None:

@@ -22,6 +22,7 @@ from triaxis.report.look import (
     stroke,
     swatch,
 )
+from triaxis.report.names import naming
 from triaxis.types import Analysis, Trajectory, TriaxisError
 
 WIDTH = 800  # pixels
@@ -35,7 +36,8 @@ def trajectory_svg(analysis: Analysis, groups: Sequence[str] = ("in_domain", "ne
     A panel a group, a line a condition, log steps with step 0 set apart. Groups that were not measured are left out;
     raises TriaxisError where none was.
     """
-    held = [one for one in analysis.condition_trajectories or analysis.group_trajectories if one.steps]
+    measured = [one for one in analysis.condition_trajectories or analysis.group_trajectories if one.steps]
+    held = sorted(measured, key=naming(analysis).order)
     mode = main_mode(analysis)
     panels = [(group, [one for one in held if one.group == group and one.mode == mode]) for group in groups]
     panels = [(group, found) for group, found in panels if found]

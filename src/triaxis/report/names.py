@@ -15,6 +15,12 @@ class Names:
 
     factors: tuple[str, ...]  # those that tell the conditions apart
     sources: Mapping[str, str]  # source -> its short name; empty where there is one source
+    levels: Mapping[str, Sequence[Level]]  # of every factor, in the order of the study
+
+    def order(self, item: GroupSummary | Trajectory) -> tuple[int, ...]:
+        """Where a condition stands in the design: the place of its level on each factor, those without one last."""
+        held = ((levels, item.condition.get(name)) for name, levels in self.levels.items())
+        return tuple(levels.index(level) if level in levels else len(levels) for levels, level in held)
 
     def condition(self, item: GroupSummary | Trajectory) -> str:
         """A condition by its factors, and by its source where there are several."""
@@ -42,7 +48,8 @@ def naming(analysis: Analysis) -> Names:
     """How the conditions of this analysis are named."""
     sources = [item.source for item in analysis.summaries]
     sources += [item.source for item in (*analysis.condition_trajectories, *analysis.group_trajectories)]
-    return Names(tuple(telling(analysis.factors, conditions(analysis))), _short_sources(list(dict.fromkeys(sources))))
+    factors = tuple(telling(analysis.factors, conditions(analysis)))
+    return Names(factors, _short_sources(list(dict.fromkeys(sources))), analysis.factors)
 
 
 def _short_sources(sources: Sequence[str]) -> dict[str, str]:

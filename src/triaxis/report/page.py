@@ -12,6 +12,7 @@ from triaxis.report.answer import answer
 from triaxis.report.digest import clearest_first, effect_rows, is_clear, main_mode, missing
 from triaxis.report.forest import ESTIMANDS, forest_figure
 from triaxis.report.look import MAX_BANDS, MAX_PHASES, Cast, cast, swatch
+from triaxis.report.names import naming
 from triaxis.report.plots import Panel, Values, scores, trajectories_figure
 from triaxis.report.sheet import Figure
 from triaxis.report.tables import (
@@ -76,7 +77,8 @@ def build(
     runs: Iterable[Sequence[object]],
 ) -> Page:
     """Lay out the page."""
-    drawn = [one for one in analysis.condition_trajectories or analysis.group_trajectories if one.steps]
+    held = [one for one in analysis.condition_trajectories or analysis.group_trajectories if one.steps]
+    drawn = sorted(held, key=naming(analysis).order)
     who = cast([*drawn, *analysis.trajectories], analysis)
     asked = {effect.estimand for effect in analysis.effects}
     page = Page(

@@ -189,7 +189,8 @@ def condition_table(analysis: Analysis) -> Table:
     """Each condition in each group at its last checkpoint, with every field."""
     names = naming(analysis)
     groups = words.in_order(item.group for item in analysis.summaries)
-    rows = [_condition_row(item, names) for group in groups for item in analysis.summaries if item.group == group]
+    ordered = sorted(analysis.summaries, key=names.order)
+    rows = [_condition_row(item, names) for group in groups for item in ordered if item.group == group]
     return Table(CONDITION_TITLES, frozenset((2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14)), rows)
 
 

@@ -146,12 +146,13 @@ def _varied(analysis: Analysis, what: Mapping[str, object]) -> Iterator[Renderab
 
 def _gains(analysis: Analysis, rest: str) -> Iterator[RenderableType]:
     mode = main_mode(analysis)
-    shown = [summary for summary in analysis.summaries if summary.mode == mode]
+    names = naming(analysis)
+    shown = sorted((summary for summary in analysis.summaries if summary.mode == mode), key=names.order)
     for group in words.in_order(summary.group for summary in shown):
         found = [summary for summary in shown if summary.group == group]
         yield _heading(f"{words.group_word(group)}: {_common(found)}")
         kept = _shortened(found)
-        yield from _gain_rows(kept, naming(analysis), analysis)
+        yield from _gain_rows(kept, names, analysis)
         if len(kept) < len(found):
             yield Text(f"... and {len(found) - MAX_CONDITIONS} {rest}; here are the highest and the lowest gains")
     others = words.modes_in_order(summary.mode for summary in analysis.summaries if summary.mode != mode)
