@@ -13,7 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from triaxis.execute.conduct import conduct
+from triaxis.execute.local import LocalPool
 from triaxis.records import Store, records_digest
+from triaxis.study import load_study
 
 TRIAXIS = str(Path(sys.executable).parent / "triaxis")
 SMALL = {
@@ -232,14 +235,18 @@ def run_in_background(study, out):
     )
 
 
-def test_two_processes_on_one_study(tmp_path):
-    study = declared(tmp_path)
+def test_a_second_process_is_refused_and_a_reader_is_not(tmp_path):
+    study = declared(tmp_path, optimization=SMALL["optimization"] | {"steps": 4000}, trajectory={"steps": [1, 4000]})
     first = run_in_background(study, tmp_path / "out")
     try:
-        while not (tmp_path / "out" / "study.db").exists():
+        while not list((tmp_path / "out" / "records").rglob("step-*.parquet")):
             time.sleep(0.05)
         second = triaxis("run", study, "--out", tmp_path / "out")
         assert second.returncode == 2 and str(first.pid) in second.stderr
+        shown = triaxis("show", tmp_path / "out", "--json")
+        assert shown.returncode == 0, shown.stderr
+        assert json.loads(shown.stdout)["trajectories"]
+        assert first.poll() is None, "the study was over: the test says nothing"
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
@@ -274,6 +281,19 @@ def test_killed_five_times_gives_the_same_records(finished, tmp_path):
     result = triaxis("run", study, "--out", out)
     assert result.returncode == 0, result.stderr
     assert digest(out) == digest(finished[0] / "out")
+
+
+@pytest.mark.parametrize(("budget", "told"), [({"minutes": 0.15}, "minutes is used up"), ({"disk_gb": 1e-4}, "GB is")])
+def test_a_budget_is_held_and_what_is_left_waits(tmp_path, budget, told):
+    long = {"optimization": SMALL["optimization"] | {"steps": 1000}, "trajectory": {"steps": [2, 20, 100, 1000]}}
+    study = load_study(declared(tmp_path, **long, seeds=[0, 1, 2, 3, 4, 5], budget=budget))
+    with Store.create(tmp_path / "out", "", study.to_dict(), study.settings) as store:
+        ended = conduct(study, store, LocalPool(1))
+        states = [s.state for s in store.status()]
+        kept = sum(len(s.steps) for s in store.status())
+    assert told in ended.stopped and not ended.failed
+    assert ended.left == states.count("waiting") > 0 and set(states) <= {"done", "waiting"}
+    assert kept > 0
 
 
 def test_a_failing_run_is_marked_and_the_others_go_on(tmp_path):

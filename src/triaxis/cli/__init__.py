@@ -11,6 +11,8 @@ from triaxis import __version__
 from triaxis.cli import analyze, lab, run, study
 from triaxis.types import RunFailed, TriaxisError
 
+INTERRUPTED = 130  # Typer's code for Ctrl-C
+
 app = typer.Typer(
     name="triaxis",
     help="Under what conditions does reasoning SFT generalize, and at what cost?",
@@ -46,18 +48,19 @@ def _options(
 def main() -> int:
     """Run a command. Exit codes: 0 done, 1 something failed while running (what is measured is kept), 2 bad input."""
     try:
-        return int(app(standalone_mode=False) or 0)
+        code = int(app(standalone_mode=False) or 0)
     except typer.TyperException as mistake:  # in the words of the command
         return _say(mistake.format_message(), 2) if mistake.format_message() else 2  # without: help was asked for
     except TriaxisError as mistake:
         return _say(mistake, 2)
     except RunFailed as failure:
         return _say(failure, 1)
-    except (KeyboardInterrupt, typer.Abort):
-        return _say("stopped; what is measured is kept, and the same command goes on from there", 1)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
         return 0
+    if code == INTERRUPTED:
+        return _say("stopped; what is measured is kept, and the same command goes on from there", 1)
+    return code
 
 
 def _say(message: object, code: int) -> int:
