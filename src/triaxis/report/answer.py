@@ -145,7 +145,9 @@ def _missed(found: Sequence[GroupSummary]) -> str:
     n = sum(value >= NOTABLE for value in ahead)
     if not n:
         return ""
-    return f"In {n} of {len(ahead)} the best checkpoint lies 5 points or more above the last, by the estimates."
+    most = words.points(max(ahead)).removeprefix("+")
+    where = f"In {n} of {len(ahead)} the best checkpoint lies 5 points or more above the last"
+    return f"{where} (at most {most}), by the estimates."
 
 
 def _effects(analysis: Analysis, groups: Sequence[str]) -> str:
