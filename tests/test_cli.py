@@ -283,7 +283,7 @@ def test_killed_five_times_gives_the_same_records(finished, tmp_path):
     assert digest(out) == digest(finished[0] / "out")
 
 
-@pytest.mark.parametrize(("budget", "told"), [({"minutes": 0.15}, "minutes is used up"), ({"disk_gb": 1e-4}, "GB is")])
+@pytest.mark.parametrize(("budget", "told"), [({"minutes": 0.15}, "minutes is used up"), ({"disk_gb": 1e-3}, "GB is")])
 def test_a_budget_is_held_and_what_is_left_waits(tmp_path, budget, told):
     long = {"optimization": SMALL["optimization"] | {"steps": 1000}, "trajectory": {"steps": [2, 20, 100, 1000]}}
     study = load_study(declared(tmp_path, **long, seeds=[0, 1, 2, 3, 4, 5], budget=budget))

@@ -22,7 +22,7 @@ def check(
     from rich.console import Console
 
     from triaxis.execute.check import check as check_study
-    from triaxis.study import identify, load_study
+    from triaxis.study import load_study
 
     declared = load_study(study)
     check_study(declared)
@@ -31,7 +31,7 @@ def check(
     runs = declared.runs()
     with Console(stderr=True).status("calibrating on this machine"):
         total, longest = estimate(declared)
-    identified = identify([c.levels for c in declared.conditions()], len(declared.seeds)).describe()
+    identified = declared.identification().describe()
     processes = jobs or len(os.sched_getaffinity(0))
     minutes = total.minutes(processes)
     cost: dict[str, Any] = {

@@ -34,9 +34,10 @@ MAX_SEEDS = 1000
 MAX_RUNS = 100_000
 ID_LENGTH = 80
 ID_ORDER = (  # of the settings in a run's id: what studies vary most comes first, since the end may be left out
-    "model.base", "data.task", "optimization.learning_rate", "data.structure", "data.noise_rate", "data.examples",
+    "model.base", "optimization.learning_rate", "data.noise_rate", "data.structure", "data.task", "data.examples",
     "data.difficulty", "data.replay_share", "optimization.steps", "optimization.epochs",
 )  # fmt: skip
+ID_ALWAYS = ID_ORDER[:3]  # shown even at their default: a list of runs is read by them
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ class Study(Strict):
         )
 
     def _id(self, condition: Condition, seed: int) -> str:
-        """Readable (what isn't default), safe in a file name, and a function of nothing but what the run does."""
+        """Readable, safe in a file name, and a function of nothing but what the run does."""
         measured = {
             "settings": dict(condition.settings),
             "steps": self.trajectory.steps_for(condition.total_steps),
@@ -242,7 +243,8 @@ class Study(Strict):
         for name in (*ID_ORDER, *(name for name in SETTINGS if name not in ID_ORDER)):
             axis, key = name.split(".")
             level = condition.settings.get(name)
-            if level is None or level == AXIS_MODELS[axis].model_fields[key].get_default() or key == "micro_batch_size":
+            usual = level == AXIS_MODELS[axis].model_fields[key].get_default() and name not in ID_ALWAYS
+            if level is None or usual or key == "micro_batch_size":
                 continue
             short = re.split(r"[/\\:]", str(level).rstrip("/\\"))[-1]
             part = f"{',' if text else ''}{key}={re.sub(r'[^A-Za-z0-9._+-]', '_', short)}"
