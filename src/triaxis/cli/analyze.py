@@ -137,4 +137,7 @@ def _inferred(
         json.dump(to_json(analysis), sys.stdout, indent=1, allow_nan=False)
         print()
     else:
-        print_analysis(analysis, Console(), title=title, path=report)
+        written = store.path / "report.html" if store is not None else None
+        print_analysis(
+            analysis, Console(), title=title, path=report or (written if written and written.exists() else None)
+        )

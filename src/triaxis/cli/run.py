@@ -67,7 +67,7 @@ def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
         if study.budget.minutes is not None or study.budget.disk_gb is not None:
             from triaxis.execute.cost import estimate
 
-            estimate(study)
+            estimate(study, processes)
         from triaxis.execute.conduct import conduct
         from triaxis.execute.local import LocalPool
 

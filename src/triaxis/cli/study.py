@@ -29,10 +29,10 @@ def check(
     from triaxis.execute.cost import estimate  # loads torch, which a mistake in the study need not wait for
 
     runs = declared.runs()
-    with Console(stderr=True).status("calibrating on this machine"):
-        total, longest = estimate(declared)
-    identified = declared.identification().describe()
     processes = jobs or len(os.sched_getaffinity(0))
+    with Console(stderr=True).status("calibrating on this machine"):
+        total, longest = estimate(declared, processes)
+    identified = declared.identification().describe()
     minutes = total.minutes(processes)
     cost: dict[str, Any] = {
         "runs": total.runs,

@@ -14,7 +14,8 @@ from triaxis.types import TriaxisError
 TRAIN_SECONDS = 2.0
 MANY_STEPS = 10**6  # the calibration's run: its warm-up never ends, so that its rate stays low
 QUESTIONS = 96  # answered in the calibration
-BYTES_A_RECORD = 60  # measured: Parquet parts of lab records, texts included
+BYTES_A_RECORD = 35  # measured: 31 in the demo, texts included
+REPORT_BYTES = 7_000_000  # the plotting library inside the report, and the analysis
 START_SECONDS = 6.0  # a worker's imports
 
 
@@ -33,8 +34,10 @@ class Cost:
         return (self.cpu_seconds / max(1, min(jobs, self.runs)) + START_SECONDS) / 60
 
 
-def estimate(study: Study) -> tuple[Cost, Cost]:
-    """The whole study and its longest run, from the speed of training and of decoding measured on the first condition.
+def estimate(study: Study, jobs: int) -> tuple[Cost, Cost]:
+    """The whole study with `jobs` processes, and its longest run alone.
+
+    The speed of training and of decoding is measured here and now, on the first condition.
 
     Responses are taken to be as long as the reference traces of the trained structure; a model that never ends its
     answers costs more, up to the token limit. Raises TriaxisError where a run does not fit the study's budget.
@@ -49,7 +52,11 @@ def estimate(study: Study) -> tuple[Cost, Cost]:
         sum(c.train_tokens for c in each),
         sum(c.generated_tokens for c in each) + len(bases) * speed.evaluation_tokens,
         sum(c.cpu_seconds for c in each) + len(bases) * evaluation,
-        sum(c.disk_bytes for c in each) + len(bases) * speed.questions * BYTES_A_RECORD,
+        # A run's state is deleted when it is done, so no more of them are there than run at once.
+        sum(c.disk_bytes - speed.state_bytes for c in each)
+        + min(jobs, len(runs)) * speed.state_bytes
+        + len(bases) * speed.questions * BYTES_A_RECORD
+        + REPORT_BYTES,
     )
     longest = max(each, key=lambda c: c.cpu_seconds)
     _check_budget(study, longest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -49,7 +50,7 @@ def follow(job: Job) -> Iterator[Measured]:
         trained = _tokens(job, rows, range(before, step))
         yield _measured(job, replace(point, epoch=epoch), model, tokenizer, asked, train=(seconds, trained))
     if job.state is not None:
-        (Path(job.state) / STATE).unlink(missing_ok=True)
+        shutil.rmtree(job.state, ignore_errors=True)
 
 
 def prepare(job: Job) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[Row], Training]:
