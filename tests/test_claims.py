@@ -14,7 +14,11 @@ statement: Wrong steps cost gain.
 source: a test
 axes: [data]
 parts:
-  - {groups: [far_ood], contrast: {data.noise_rate: higher}, direction: negative, smallest_effect: 0.03, planned_effect: 0.1}
+  - groups: [far_ood]
+    contrast: {data.noise_rate: higher}
+    direction: negative
+    smallest_effect: 0.03
+    planned_effect: 0.1
 """
 
 

@@ -6,7 +6,7 @@ Strings become codes once; one `bincount` a task makes all its cells, so 10^7 ro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,7 +73,7 @@ class Panel:
     bases: Mapping[tuple[str, str, str, str], Curve]
     factors: Mapping[str, tuple[Level, ...]]
     n_records: int
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -346,8 +346,13 @@ def _join(
                 item_ids=ids,
             )
         )
+    with_runs = {owner.source for owner in owners if owner.run}
+    told = [
+        f"{source or 'the table'}: base rows only, no run to compare with them"
+        for source in sorted({owner.source for owner in owners} - with_runs)
+    ]
     series.sort(key=lambda s: (s.source, s.run, s.mode, s.group, s.task))
-    return Panel(tuple(series), bases, factors, n_records)
+    return Panel(tuple(series), bases, factors, n_records, told)
 
 
 def _stack(base: Curve, curve: Curve) -> Curve:

@@ -88,23 +88,15 @@ def make_cells(conditions: Sequence[Mapping[str, Level]]) -> Cells:
 
 
 def _described(names: Sequence[str], conditions: Sequence[Mapping[str, Level]]) -> dict[str, str]:
-    """Columns that only describe another column of the same axis (a base's family, a data set's structure)."""
+    """Columns that only describe the base or the data set that is named beside them: a family, a size, a structure."""
     found: dict[str, str] = {}
-    sizes = {name: len({c[name] for c in conditions}) for name in names}
     for name in names:
-        for other in names:
-            if other == name or other in found or other.partition(".")[0] != name.partition(".")[0]:
-                continue
-            pairs = len({(c[other], c[name]) for c in conditions})
-            preferred = sizes[other] > sizes[name] or (sizes[other] == sizes[name] and _rank(other) < _rank(name))
-            if pairs == sizes[other] and preferred:
-                found[name] = f"{other} determines {name}: the design can't tell them apart; see {other}"
-                break
+        for thing in ("model.base", "data.name"):
+            if thing in names and name != thing and name.partition(".")[0] == thing.partition(".")[0]:
+                pairs = len({(c[thing], c[name]) for c in conditions})
+                if pairs == len({c[thing] for c in conditions}):
+                    found[name] = f"{thing} determines {name}: the design can't tell them apart; see {thing}"
     return found
-
-
-def _rank(name: str) -> tuple[bool, str]:
-    return (name not in ("model.base", "data.name", "data.task"), name)
 
 
 def targets(cells: Cells) -> tuple[list[Target], list[str]]:

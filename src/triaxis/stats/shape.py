@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from triaxis.stats.intervals import Floats
-from triaxis.stats.shape_designs import BUMP, FALL, NO_DIP, Designs, designs
+from triaxis.stats.shape_designs import BUMP, FALL, NO_DIP, PART, Designs, designs
 from triaxis.types import PHASES, UNDECIDED, Interval, NotEstimable
 
 SMALLEST_CHANGE = 0.01  # a change is 0 or larger: one point
@@ -207,8 +207,8 @@ def _phases(
         "overfit": down & peaked,
         "declining": down & ~peaked,
         "plateau": (~late & (kind == NO_DIP) & rose & full) | (level & rose & above),
-        "dip": (level & (kind == FALL) & ~rose & full) | (level & rose & below),
-        "recovered": (level & (kind == BUMP) & ~rose & full) | (level & rose & ~above & ~below),
+        "dip": level & (((kind == FALL) & ~rose) | (((kind == PART) | rose) & below)),
+        "recovered": level & (((kind == BUMP) & ~rose) | (((kind == PART) | rose) & ~above & ~below)),
     }
     found = {name: float(weight[is_phase[name]].sum()) for name in PHASES}
     total = sum(found.values())

@@ -1,8 +1,9 @@
 """The shapes that a trajectory may have on a grid of checkpoints, before any data is seen.
 
-A curve is base - a·dip + b·rise ± c·late, each part there or not. A dip is a bump that comes back or a fall that
-stays; a rise levels off before the last checkpoint but one; a late change is a ramp in log step that still goes on
-at the end. Centres and widths are a grid made from the checkpoints; the sizes a, b, c are left to the data.
+A curve is base - a·dip + b·rise ± c·late, each part there or not, in this order. A dip is a bump that comes
+back, one that comes back in part, or a fall that stays; a rise levels off before the last checkpoint but one; a
+late change is a ramp in log step that still goes on at the end. Centres and widths are a grid made from the
+checkpoints; the sizes a, b, c are left to the data.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triaxis.stats.intervals import Floats
 
-NO_DIP, BUMP, FALL = 0, 1, 2
+NO_DIP, BUMP, PART, FALL = 0, 1, 2, 3
 SETTLED = 0.1  # a rise or fall has levelled off when its last interval holds at most this part of it
-NO_DIP_PRIOR, BUMP_PRIOR, FALL_PRIOR = 0.4, 0.4, 0.2  # a rise hides part of the dips; with no data P(dip) is 0.3
+DIP_PRIOR = (0.4, 0.35, 0.1, 0.15)  # of each kind; a rise hides part of the dips: with no data P(dip) is about 0.3
+STAYING = (0.25, 0.5)  # part of a bump that stays, where it comes back in part
 DISTINCT = 0.1  # shapes that differ by less at every checkpoint are one
+OVERLAP = 0.1  # of log step: how much earlier than the centre of one part the next may set in
 BACK = 0.15  # a bump has come back when at most this part of it is left at the end
 
 
@@ -55,15 +59,16 @@ def _unit(rows: list[Floats]) -> list[Floats]:
     return kept
 
 
-def _bumps(u: Floats) -> tuple[list[Floats], list[float]]:
+def _bumps(u: Floats, staying: Sequence[float], n_widths: int) -> tuple[list[Floats], list[float]]:
     spacing = 1.0 / (len(u) - 1)
-    widths = np.geomspace(0.5 * spacing, max(0.25, spacing), 6)
+    widths = np.geomspace(0.5 * spacing, max(0.25, spacing), n_widths)
     centres = np.unique(np.r_[u[1:-1], (u[1:-1] + u[2:]) / 2, u[1] / 2])
     rows, where = [], []
-    for width in widths:
+    for width, rest in product(widths, staying):
         for centre in centres:
-            for row in _unit([np.exp(-0.5 * ((u - centre) / width) ** 2)]):
-                if row[-1] <= BACK and row.argmax() < len(u) - 1:
+            bump = np.exp(-0.5 * ((u - centre) / width) ** 2)
+            for row in _unit([np.where(u > centre, rest + (1 - rest) * bump, bump)]):
+                if row[-1] <= BACK + rest and row.argmax() < len(u) - 1:
                     rows.append(row)
                     where.append(float(centre))
     return rows, where
@@ -107,22 +112,26 @@ def designs(steps: tuple[int, ...]) -> Designs:
         raise ValueError("a shape needs step 0 and at least three trained checkpoints")
     u = log_steps(steps)
     spacing = 1.0 / (len(u) - 1)
-    bumps, bump_at = _distinct(*_bumps(u))
+    bumps, bump_at = _distinct(*_bumps(u, (0.0,), 6))
+    parts, part_at = _distinct(*_bumps(u, STAYING, 3))
     falls, fall_at = _distinct(*_sigmoids(u, 8, (0.4 * spacing, spacing)))
     rises, rise_at = _distinct(*_sigmoids(u, 12, (0.3 * spacing, 0.6 * spacing, 1.2 * spacing)))
     ramps = _ramps(u)
-    vectors = np.array([np.zeros_like(u), *bumps, *falls, *rises, *ramps])
-    n_dip, n_rise = len(bumps) + len(falls), len(rises)
-    kinds = np.r_[NO_DIP, np.full(len(bumps), BUMP), np.full(len(falls), FALL)]
-    dip_prior = np.r_[NO_DIP_PRIOR, _even(BUMP_PRIOR, len(bumps)), _even(FALL_PRIOR, len(falls))]
+    dips = [*bumps, *parts, *falls]
+    vectors = np.array([np.zeros_like(u), *dips, *rises, *ramps])
+    n_dip, n_rise = len(dips), len(rises)
+    kinds = np.repeat([NO_DIP, BUMP, PART, FALL], [1, len(bumps), len(parts), len(falls)])
+    dip_prior = np.concatenate([_even(p, n) for p, n in zip(DIP_PRIOR, np.bincount(kinds, minlength=4), strict=True)])
     rise_prior = np.r_[0.5, _even(0.5, n_rise)]
     late_prior = np.r_[0.5, _even(0.5, len(ramps))]
-    d, r, t = (
-        g.ravel()
-        for g in np.meshgrid(np.arange(n_dip + 1), np.arange(n_rise + 1), np.arange(len(ramps) + 1), indexing="ij")
+    grid = np.meshgrid(np.arange(n_dip + 1), np.arange(n_rise + 1), np.arange(len(ramps) + 1), indexing="ij")
+    d, r, t = (axis.ravel() for axis in grid)
+    at_dip, at_rise = np.r_[-1.0, bump_at, part_at, fall_at], np.r_[9.0, rise_at]
+    at_late = np.r_[9.0, u[:-2]]
+    before_late = np.maximum(at_dip[d], np.where(r > 0, at_rise[r], -1.0))
+    ordered = (at_rise[r] >= at_dip[d] - np.where(kinds[d] == BUMP, OVERLAP, 0.0)) & (
+        at_late[t] >= before_late - OVERLAP
     )
-    at_dip, at_rise = np.r_[-1.0, bump_at, fall_at], np.r_[9.0, rise_at]
-    ordered = at_rise[r] >= at_dip[d] - np.where(kinds[d] == BUMP, 0.1, 0.0)  # first down, then up
     d, r, t = d[ordered], r[ordered], t[ordered]
     return Designs(
         u=u,
