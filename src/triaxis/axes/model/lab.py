@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import ArceeConfig, ArceeForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -42,6 +43,16 @@ class Pretraining:
             "extremes": (1, 2, 3, 4, 5, 6),
         }
     )
+    weights: Mapping[str, float] = field(  # how often a task is drawn; what is learned early is drawn less
+        default_factory=lambda: {
+            "chain": 1.0,
+            "words": 1.0,
+            "boolean": 0.4,
+            "pointer": 0.4,
+            "letters": 0.7,
+            "extremes": 0.8,
+        }
+    )
     guessed: Mapping[str, int] = field(default_factory=lambda: {"boolean": 3})  # from this level on, answers
     guess_rate: float = 1.0  # given without a thought are guesses, or the model learns them without thinking
 
@@ -55,13 +66,14 @@ PRETRAINING: dict[str, Pretraining] = {
 def pretraining_rows(settings: Pretraining, step: int) -> list[tuple[str, str]]:
     """Prompt and response of each row of the batch of step `step` (from 1): a function of the settings alone."""
     rng = keyed("pretraining", settings.seed, step)
-    names = list(settings.levels)
+    names = list(settings.weights)
+    odds = np.array(list(settings.weights.values()))
     structures, shares = list(settings.structures), list(settings.structures.values())
     refusal = get_task("refusal")
     rows = []
     for _ in range(settings.batch_size):
         structure = structures[int(rng.choice(len(shares), p=shares))]
-        name = names[rng.integers(len(names))]
+        name = names[int(rng.choice(len(names), p=odds / odds.sum()))]
         level = settings.levels[name][rng.integers(len(settings.levels[name]))]
         task = refusal if rng.random() < settings.refusals else get_task(name)
         problem = task.draw_in(rng, level, "pretrain")
