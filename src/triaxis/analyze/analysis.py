@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 def analyze(table: Table, *, study: Study | None = None, seed: int = 0) -> Analysis:
     """Everything that Triaxis infers from a table; a pure function of its arguments.
 
-    `study`, where known, adds what the table can't say: order of capability for claims. Raises TriaxisError where the
-    table holds no run.
+    `study`, where known, tells which runs are still missing from the table. Raises TriaxisError where the table
+    holds no run.
     """
     panel = build(table)
     if not panel.series:
         raise TriaxisError("the table has base rows only: no run to analyse; add rows with a run id")
     warnings = panel.warnings
+    if study is not None:
+        warnings += _against_study(study, {series.run for series in panel.series})
     tasks = task_paths(panel)
     groups = group_paths(tasks, warnings)
     task_noise, group_noise = seed_noises(tasks), seed_noises(groups)
@@ -48,6 +50,23 @@ def analyze(table: Table, *, study: Study | None = None, seed: int = 0) -> Analy
         n_records=panel.n_records,
         seed=seed,
     )
+
+
+def _against_study(study: Study, there: set[str]) -> list[str]:
+    """What the table lacks of the study, and what it has besides."""
+    planned = [run.id for run in study.runs()]
+    missing = [run for run in planned if run not in there]
+    besides = sorted(there - set(planned))
+    told = []
+    if missing:
+        told.append(f"{len(missing)} of {len(planned)} runs of the study are not in the table: {_some(missing)}")
+    if besides:
+        told.append(f"{len(besides)} runs in the table are not in the study: {_some(besides)}")
+    return told
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def _pool(path: Path) -> tuple[str, str, str, str]:

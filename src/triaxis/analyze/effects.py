@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
-
-from triaxis.analyze.design import Cells, Target, make_cells, targets
-from triaxis.analyze.estimands import Summary, summarise
+from triaxis.analyze.bases import BaseTarget, base_effect, base_targets
+from triaxis.analyze.contrasts import Asked, extremes, fit_runs, interval_of, summaries
+from triaxis.analyze.design import Cells, Target, targets
+from triaxis.analyze.estimands import Summary
 from triaxis.analyze.paths import Path
-from triaxis.stats.effects import Contrasts, Estimate, Units, contrast
+from triaxis.stats.effects import Contrasts, Estimate, contrast
 from triaxis.stats.intervals import Floats, benjamini_hochberg, t_interval, t_p_value
 from triaxis.types import MODES, Effect, Estimand, Interval, NotEstimable, Scale
 
 ESTIMANDS: tuple[Estimand, ...] = ("gain", "best", "mean")
 SCALES: tuple[Scale, ...] = ("points", "logit")
-ENOUGH_BASES = 8
-ONE_SEED = "one seed a condition: nothing tells the factor from the seed; run each condition with two or more seeds"
 ITEMS_LIKE_THESE, THIS_POOL = "items like these", "this item pool"
 
 
@@ -59,30 +57,6 @@ def finished(paths: Sequence[Path], warnings: list[str]) -> list[Path]:
     return kept
 
 
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """The runs of one group with their design, ready to be contrasted."""
-
-    paths: tuple[Path, ...]
-    cells: Cells
-    shared_items: bool
-
-    @classmethod
-    def of(cls, paths: Sequence[Path]) -> Asked:
-        first = paths[0]
-        shared = all(p.items == first.items and p.x is not None for p in paths)
-        return cls(tuple(paths), make_cells([path.condition for path in paths]), shared)
-
-    @property
-    def step(self) -> int | None:
-        ends = {path.steps[-1] for path in self.paths}
-        return ends.pop() if len(ends) == 1 else None
-
-    @property
-    def n_bases(self) -> int:
-        return len({path.base for path in self.paths})
-
-
 def group_effects(paths: Sequence[Path], warnings: list[str]) -> list[Effect]:
     """The effects of one group, before p values are adjusted."""
     asked = Asked.of(paths)
@@ -95,7 +69,10 @@ def group_effects(paths: Sequence[Path], warnings: list[str]) -> list[Effect]:
     weights = {target: _contrast(asked.cells, target, index) for target in wanted}
     found: list[Effect] = []
     for estimand in ESTIMANDS:
+        by_base = base_targets(asked)
         for name, reason in asked.cells.described.items():
+            if any(name == wanted.trait for wanted in by_base):
+                continue
             found += [
                 replace(
                     _head(asked, Target((name,), (), ()), estimand, scale), estimate=NotEstimable(reason), contrast=name
@@ -103,11 +80,32 @@ def group_effects(paths: Sequence[Path], warnings: list[str]) -> list[Effect]:
                 for scale in SCALES
             ]
         both = {scale: summaries(asked.paths, estimand, scale) for scale in SCALES}
-        fits = {scale: _fit(asked, both[scale]) for scale in SCALES}
+        fits = {scale: fit_runs(asked, both[scale]) for scale in SCALES}
         for target in wanted:
             pair = [effect(asked, target, weights[target], estimand, scale, fits[scale]) for scale in SCALES]
             found += _scale_notes(pair)
+        for of_bases in by_base:
+            found += _scale_notes([_over_bases(asked, of_bases, estimand, scale, both[scale]) for scale in SCALES])
     return found
+
+
+def _over_bases(
+    asked: Asked, wanted: BaseTarget, estimand: Estimand, scale: Scale, of_runs: list[Summary] | NotEstimable
+) -> Effect:
+    """An effect of what the bases are, with the base as its unit."""
+    head = replace(_head(asked, wanted.target, estimand, scale), unit="base", n_units=asked.n_bases)
+    fit = of_runs if isinstance(of_runs, NotEstimable) else base_effect(asked, wanted, of_runs)
+    if isinstance(fit, NotEstimable):
+        return replace(head, estimate=fit)
+    found, n_bases = fit
+    return replace(
+        head,
+        estimate=t_interval(found.value, found.variance.value, found.variance.df),
+        p=t_p_value(found.value, found.variance.value, found.variance.df),
+        n_units=n_bases,
+        item_pool=ITEMS_LIKE_THESE if found.items else THIS_POOL,
+        method=_method(scale, found).replace("run", "base").replace("conditions", "kinds of base"),
+    )
 
 
 def _contrast(cells: Cells, target: Target, index: dict[str, int]) -> Floats | None:
@@ -115,26 +113,6 @@ def _contrast(cells: Cells, target: Target, index: dict[str, int]) -> Floats | N
         return [cells.levels[name].index(level) for name, level in zip(target.factors, picked, strict=True)]
 
     return contrast(cells.design, [index[name] for name in target.factors], at(target.high), at(target.low))
-
-
-def summaries(paths: Sequence[Path], estimand: Estimand, scale: Scale) -> list[Summary] | NotEstimable:
-    """Every run's summary, or the first reason why one has none."""
-    found = [summarise(path, estimand, scale) for path in paths]
-    bad = [(path.run, s.reason) for path, s in zip(paths, found, strict=True) if isinstance(s, NotEstimable)]
-    if not bad:
-        return [s for s in found if isinstance(s, Summary)]
-    run, reason = bad[0]
-    return NotEstimable(reason if len(bad) == len(paths) else f"run {run}: {reason}")
-
-
-def _fit(asked: Asked, of_runs: list[Summary] | NotEstimable) -> Contrasts | NotEstimable:
-    if isinstance(of_runs, NotEstimable):
-        return of_runs
-    per_item = None
-    if asked.shared_items:
-        per_item = np.array([s.per_item for s in of_runs if s.per_item is not None])
-    fit = Contrasts(Units(np.array([s.value for s in of_runs]), asked.cells.cell_of, per_item, asked.paths[0].strata))
-    return fit if fit.df > 0 else NotEstimable(ONE_SEED)
 
 
 def _head(asked: Asked, target: Target, estimand: Estimand, scale: Scale) -> Effect:
@@ -172,7 +150,7 @@ def effect(
         return replace(head, estimate=NotEstimable(asked.cells.aliased(target.factors)))
     if isinstance(fit, NotEstimable):
         return replace(head, estimate=fit)
-    interval, found = _interval(asked, fit, weights, estimand, scale)
+    interval, found = interval_of(asked, fit, weights, estimand, scale)
     if isinstance(interval, NotEstimable) or found is None:
         return replace(head, estimate=interval)
     return replace(
@@ -185,49 +163,15 @@ def effect(
     )
 
 
-def _interval(
-    asked: Asked, fit: Contrasts, weights: Floats, estimand: Estimand, scale: Scale
-) -> tuple[Interval | NotEstimable, Estimate | None]:
-    """Interval and estimate of a contrast of cells; not testable in logits where a condition is at the ceiling."""
-    low, high = _extremes(asked, weights, estimand)
-    if scale == "logit" and (low <= 0 or high >= 1):
-        return NotEstimable("not testable: ceiling (a condition is at 0 or 1 in every run)"), None
-    found = fit.estimate(weights)
-    if not found.items:
-        extra = _base_variance(asked, fit, weights, scale)
-        found = replace(found, variance=replace(found.variance, value=found.variance.value + extra))
-    return t_interval(found.value, found.variance.value, found.variance.df), found
-
-
-def cell_contrast(asked: Asked, weights: Floats, estimand: Estimand, scale: Scale) -> Interval | NotEstimable:
-    """The interval of any contrast of the design's cells, as `effect` would give it."""
-    fit = _fit(asked, summaries(asked.paths, estimand, scale))
-    if isinstance(fit, NotEstimable):
-        return fit
-    return _interval(asked, fit, weights, estimand, scale)[0]
-
-
 def _method(scale: Scale, found: Estimate) -> str:
     what = "OLS on run gains" if scale == "points" else "OLS on run logits (counts + 1/2)"
     items = "crossed with items" if found.items else "items fixed"
     return f"{what}, pooled within conditions, {items}, t with {found.variance.df:.1f} df"
 
 
-def _extremes(asked: Asked, weights: Floats, estimand: Estimand) -> tuple[float, float]:
-    """Lowest and highest score of a condition in the contrast, over its runs, where the estimand looks."""
-    by_cell: dict[int, list[float]] = defaultdict(list)
-    for path, cell in zip(asked.paths, asked.cells.cell_of, strict=True):
-        scores = path.scores[1:] if path.has_base and len(path.steps) > 1 else path.scores
-        by_cell[int(cell)].append(
-            float(scores.mean() if estimand == "mean" else scores.max() if estimand == "best" else scores[-1])
-        )
-    levels = [float(np.mean(by_cell[cell])) for cell in by_cell if weights[cell] != 0]
-    return min(levels), max(levels)
-
-
 def _notes(asked: Asked, target: Target, weights: Floats, scale: Scale, estimand: Estimand) -> list[str]:
     notes = []
-    low, high = _extremes(asked, weights, estimand)
+    low, high = extremes(asked, weights, estimand)
     if len(target.factors) > 1 and scale == "points" and (low < 0.1 or high > 0.9):
         notes.append("ceiling")
     if assumes := asked.cells.assumes(target.factors):
@@ -235,20 +179,6 @@ def _notes(asked: Asked, target: Target, weights: Floats, scale: Scale, estimand
     if any(name.startswith("model.") for name in target.factors):
         notes.append(f"speaks of these {asked.n_bases} bases, not of bases like them")
     return notes
-
-
-def _base_variance(asked: Asked, fit: Contrasts, weights: Floats, scale: Scale) -> float:
-    """Error of the bases' own scores in a contrast across bases; within one base it cancels. Zero where n_items is
-    unknown.
-    """
-    share: dict[str, float] = defaultdict(float)
-    variance: dict[str, float] = {}
-    for path, cell in zip(asked.paths, asked.cells.cell_of, strict=True):
-        share[path.base] += float(weights[cell] / fit.counts[cell])
-        own = float(path.variances[0])
-        slope = 1.0 if scale == "points" else 1 / max(float(path.scores[0] * (1 - path.scores[0])), 0.01)
-        variance[path.base] = 0.0 if np.isnan(own) else own * slope**2
-    return sum(share[base] ** 2 * variance[base] for base in share)
 
 
 def _scale_notes(pair: Sequence[Effect]) -> list[Effect]:

@@ -31,6 +31,8 @@ def summarise(path: Path, estimand: Estimand, scale: Scale) -> Summary | NotEsti
         return NotEstimable(NO_BASE)
     if len(path.steps) < 2:
         return NotEstimable("no trained checkpoint")
+    if scale == "logit" and path.n_items is None:
+        return NotEstimable("without n_items a score of 0 or 1 has no logit")
     if estimand == "best":
         if path.x is None or path.strata is None:
             return NotEstimable("summaries have no items to choose the checkpoint on and others to score it on")
@@ -74,7 +76,7 @@ def _level(path: Path, score: Floats | float, row: Floats | None, scale: Scale) 
     mean = float(path.strata.mean(row)) if row is not None and path.strata is not None else float(score)
     if scale == "points":
         return mean, row
-    n = (path.n_items or 1) * (1.0 if np.isnan(path.samples) else path.samples)
+    n = float(path.n_items or 0) * (1.0 if np.isnan(path.samples) else path.samples)
     smooth = (mean * n + 0.5) / (n + 1)
     value = float(np.log(smooth / (1 - smooth)))
     return value, None if row is None else value + (row - mean) / (smooth * (1 - smooth))

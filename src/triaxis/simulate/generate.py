@@ -36,7 +36,10 @@ def study(settings: Settings | None = None, /, **changes: Any) -> Simulated:
     share, lost = settings.course_at()
     parts: list[pa.Table] = []
     runs = _runs(settings, rng)
-    offsets = {run: _wander(settings, rng) for run in runs}
+    of_base = {base: rng.normal(0, settings.noise.base) for base in settings.base_names()}
+    offsets = {}
+    for run, (condition, _) in runs.items():
+        offsets[run] = _wander(settings, rng) + of_base[_base(settings, condition)]
     for group, tasks in settings.groups.items():
         for task in tasks:
             difficulty = rng.normal(0, settings.noise.item, settings.items)
@@ -57,7 +60,7 @@ def study(settings: Settings | None = None, /, **changes: Any) -> Simulated:
                     )
                 )
             for run, (condition, seed) in runs.items():
-                base = str(condition.get("model.base", settings.base_names()[0]))
+                base = _base(settings, condition)
                 key = tuple(condition.values())
                 if key not in shift:
                     shift[key] = rng.normal(0, settings.noise.item_condition, settings.items)
@@ -70,15 +73,20 @@ def study(settings: Settings | None = None, /, **changes: Any) -> Simulated:
     return Simulated(make_table(pa.concat_tables(parts, promote_options="permissive"), "simulated"), Truth(settings))
 
 
+def _base(settings: Settings, condition: Mapping[str, Level]) -> str:
+    return str(condition.get("model.base", settings.base_names()[0]))
+
+
 def _runs(settings: Settings, rng: np.random.Generator) -> dict[str, tuple[dict[str, Level], int]]:
     """Runs by id; some are missing, but never all seeds of a condition."""
     runs: dict[str, tuple[dict[str, Level], int]] = {}
     for levels in product(*settings.factors.values()):
         condition = dict(zip(settings.factors, levels, strict=True))
+        traits = {column: of[_base(settings, condition)] for column, of in settings.traits.items()}
         name = ",".join(f"{key.partition('.')[2]}={level}" for key, level in condition.items()) or "run"
         there = rng.random(settings.seeds) >= settings.missing_runs
         there[rng.integers(settings.seeds)] = True
-        runs |= {f"{name}-s{seed}": (condition, seed) for seed in range(settings.seeds) if there[seed]}
+        runs |= {f"{name}-s{seed}": ({**condition, **traits}, seed) for seed in range(settings.seeds) if there[seed]}
     return runs
 
 

@@ -25,6 +25,7 @@ class Noise:
     run: float = 0.1  # a run's lasting offset
     checkpoint: float = 0.05  # wander of a run from checkpoint to checkpoint
     autocorrelation: float = 0.0  # of that wander, from one checkpoint to the next
+    base: float = 0.0  # a base's own gain: what another pretraining seed would give
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,8 @@ class Settings:
     items: int = 100  # a task
     samples: int = 1
     base_logit: float = -0.5
-    bases: Mapping[str, float] = field(
-        default_factory=lambda: {"base": 0.0}
-    )  # level of model.base -> logits above base_logit
+    bases: Mapping[str, float] = field(default_factory=lambda: {"base": 0.0})  # base -> logits above base_logit
+    traits: Mapping[str, Mapping[str, Level]] = field(default_factory=dict)  # column of the model axis -> base -> level
     gain: float | Mapping[str, float] = 1.0  # logits at full course, all groups or each
     effects: Mapping[str, float] = field(default_factory=dict)
     course: str = "rise"
@@ -59,7 +59,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.course not in COURSES:
             raise TriaxisError(f"simulate, course: {self.course!r} is none of {', '.join(COURSES)}")
-        known = set(self.factors)
+        known = {*self.factors, *self.traits}
         for key in self.effects:
             for name in _split(key)[1]:
                 if name not in known:
@@ -84,7 +84,7 @@ class Settings:
         return total
 
     def _code(self, name: str, level: Level) -> float:
-        levels = sorted(self.factors[name])
+        levels = sorted(self.factors.get(name, ()) or set(self.traits[name].values()))
         return -0.5 + levels.index(level) / max(len(levels) - 1, 1)
 
     def course_at(self) -> tuple[Floats, Floats]:

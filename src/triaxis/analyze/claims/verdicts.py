@@ -9,9 +9,10 @@ import numpy as np
 
 from triaxis.analyze.claims.order import by_capability
 from triaxis.analyze.claims.spec import Claim, Course, Ends, Part
+from triaxis.analyze.contrasts import Asked, cell_contrast
 from triaxis.analyze.dense import Panel
 from triaxis.analyze.design import sorted_levels
-from triaxis.analyze.effects import Asked, cell_contrast, finished
+from triaxis.analyze.effects import finished
 from triaxis.analyze.paths import Path, by_condition, mean_of_tasks
 from triaxis.analyze.trajectories import condition_trajectory, seed_noises
 from triaxis.stats.effects import contrast

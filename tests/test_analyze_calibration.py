@@ -1,0 +1,128 @@
+"""False positives at the nominal rate, intervals that cover, and the unit that was drawn anew."""
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from triaxis.analyze import analyze
+from triaxis.analyze.dense import build
+from triaxis.analyze.effects import effects
+from triaxis.analyze.paths import group_paths, task_paths
+from triaxis.simulate import Noise, study
+from triaxis.types import Interval
+
+FACTORS = {
+    "optimization.learning_rate": (3e-4, 3e-3),
+    "data.noise_rate": (0.0, 0.6),
+    "model.base": ("strong", "weak"),
+}
+COMMON = {
+    "factors": FACTORS,
+    "bases": {"strong": 0.4, "weak": -0.6},
+    "steps": (0, 20, 80, 320),
+    "items": 60,
+    "seeds": 3,
+    "groups": {"far_ood": ("a", "b")},
+}
+
+
+def effects_of(simulated):
+    panel = build(simulated.table)
+    return [e for e in effects(group_paths(task_paths(panel), []), []) if isinstance(e.estimate, Interval)]
+
+
+def ledger(n, **settings):
+    """Coverage and share of p < .05 for each estimand, scale and order of effect."""
+    covered, false = defaultdict(list), defaultdict(list)
+    for seed in range(n):
+        simulated = study(**{**COMMON, **settings, "seed": seed})
+        for e in effects_of(simulated):
+            truth = simulated.truth.effect(e.factors, e.group, e.estimand, e.scale)
+            covered[e.estimand, e.scale, len(e.factors)].append(e.estimate.low <= truth <= e.estimate.high)
+            false[e.estimand, e.scale, len(e.factors)].append(e.p < 0.05)
+    return covered, false
+
+
+def pooled(by_kind):
+    return [value for values in by_kind.values() for value in values]
+
+
+@pytest.mark.parametrize("run_sd", [0.0, 0.15])
+def test_nothing_planted_little_found(run_sd):
+    covered, false = ledger(12, noise=Noise(run=run_sd, checkpoint=run_sd / 2))
+    assert np.mean(pooled(false)) <= 0.09
+    assert np.mean(pooled(covered)) >= 0.91
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"noise": Noise(run=0.0, checkpoint=0.0)},
+        {"noise": Noise(run=0.15, checkpoint=0.1, autocorrelation=0.6)},
+        {"noise": Noise(run=0.15, item_condition=0.8)},
+    ],
+)
+def test_false_positives_and_coverage_under_the_null(settings):
+    covered, false = ledger(200, **settings)
+    for key in covered:
+        n = len(false[key]) / (1 if key[2] == 3 else 2)  # effects of one table are not independent
+        assert np.mean(false[key]) <= 0.05 + 3.5 * (0.05 * 0.95 / n) ** 0.5, key
+        assert np.mean(covered[key]) >= 0.95 - 3.5 * (0.05 * 0.95 / n) ** 0.5, key
+    assert 0.93 <= np.mean(pooled(covered)) <= 0.985
+
+
+@pytest.mark.slow
+def test_coverage_with_effects_planted():
+    planted = {
+        "data.noise_rate": -0.8,
+        "data.noise_rate x model.base": 0.5,
+        "data.noise_rate x model.base x optimization.learning_rate": 0.6,
+    }
+    covered, found = ledger(200, noise=Noise(run=0.15, item_condition=0.4), effects=planted)
+    assert 0.93 <= np.mean(pooled(covered)) <= 0.985
+    assert np.mean(found["gain", "points", 3]) > 0.1
+
+
+BASES = tuple(f"b{i}" for i in range(8))
+PRETRAINED = {
+    "factors": {"model.base": BASES, "data.noise_rate": (0.0, 0.6)},
+    "bases": dict.fromkeys(BASES, 0.0),
+    "traits": {"model.depth": {base: 3 if i % 2 else 6 for i, base in enumerate(BASES)}},
+    "seeds": 2,
+    "groups": {"far_ood": ("a",)},
+    "noise": Noise(run=0.1, base=0.3),
+}
+
+
+def test_with_enough_bases_the_base_is_the_unit():
+    found = [e for e in effects_of(study(**{**COMMON, **PRETRAINED, "seed": 1})) if "model.depth" in e.factors]
+    assert {e.unit for e in found} == {"base"}
+    assert {e.n_units for e in found} == {8}
+    assert {e.factors for e in found} == {("model.depth",), ("data.noise_rate", "model.depth")}
+    assert {e.contrast for e in found if len(e.factors) == 1} == {"6 - 3"}
+
+
+@pytest.mark.slow
+def test_runs_of_a_base_are_not_taken_for_bases():
+    false = []
+    for seed in range(200):
+        found = effects_of(study(**{**COMMON, **PRETRAINED, "seed": seed}))
+        false += [
+            e.p < 0.05 for e in found if e.factors == ("model.depth",) and (e.estimand, e.scale) == ("gain", "points")
+        ]
+    assert np.mean(false) <= 0.05 + 3.5 * (0.05 * 0.95 / 200) ** 0.5
+
+
+@pytest.mark.slow
+def test_net_gains_cover_the_truth():
+    runs, conditions = [], []
+    for seed in range(60):
+        simulated = study(items=60, seeds=3, steps=(0, 20, 80, 320), seed=seed, noise=Noise(run=0.2))
+        truth = simulated.truth.summary({}, "in_domain", "gain", "points")
+        analysis = analyze(simulated.table)
+        conditions += [t.net_gain.low <= truth <= t.net_gain.high for t in analysis.condition_trajectories]
+        runs += [t.net_gain.low <= truth <= t.net_gain.high for t in analysis.group_trajectories]
+    assert np.mean(conditions) >= 0.9
+    assert np.mean(runs) >= 0.85  # of this run; its own lasting offset is no error of it
