@@ -85,7 +85,7 @@ def _answers(rng: np.random.Generator, logit: np.ndarray) -> np.ndarray:
 def read(case: Case) -> tuple[Shape, SeedNoise]:
     """The condition's shape, over its seeds, as `triaxis analyze` takes it."""
     strata = Strata.one(ITEMS)
-    noise = estimate_noise([(case.items[:, 1:], strata)])
+    (noise,), _ = estimate_noise([(case.items[:, 1:], strata)])
     mean = case.items.mean(axis=0)
     covariance = with_noise(mean_covariance(mean, strata), noise, len(case.items), lasting=len(case.items) > 1)
     return fit_shape(STEPS, mean.mean(axis=1), covariance), noise

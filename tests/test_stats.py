@@ -140,19 +140,39 @@ def test_a_slope_rises_by_one_over_its_range():
     assert contrast(design, [0], [2], [0]) == pytest.approx([-1, 0, 1])
 
 
-def test_effects_agree_with_least_squares():
+def test_a_contrast_of_two_cells_is_welch():
     rng = np.random.default_rng(3)
-    cells = np.repeat(np.arange(4), [2, 3, 2, 4])
-    y = rng.normal(size=11)
-    design = Design(FULL, (sum_codes(2), sum_codes(2)))
-    fit = Contrasts(Units(y, cells, None, None))
-    found = fit.estimate(contrast(design, [0, 1], [1, 1], [0, 0]))
-    x = np.eye(4)[cells]
-    beta, rss, *_ = np.linalg.lstsq(x, y, rcond=None)
-    c = np.array([1, -1, -1, 1])
-    assert found.value == pytest.approx(c @ beta)
-    assert found.variance.value == pytest.approx(rss[0] / 7 * c @ np.linalg.inv(x.T @ x) @ c)
-    assert found.variance.df == 7
+    a, b = rng.normal(0, 1, 5), rng.normal(0, 3, 7)
+    fit = Contrasts(Units(np.r_[a, b], np.repeat([0, 1], [5, 7]), None, None))
+    found = fit.estimate(np.array([1.0, -1.0]))
+    expected = scipy_stats.ttest_ind(a, b, equal_var=False)
+    assert found.value == pytest.approx(a.mean() - b.mean())
+    assert found.variance.df == pytest.approx(expected.df)
+    assert t_p_value(found.value, found.variance.value, found.variance.df) == pytest.approx(expected.pvalue)
+
+
+def test_an_interaction_by_hand():
+    cells = np.repeat(np.arange(4), 2)
+    y = np.array([1, 3, 2, 2, 5, 7, 1, 2.0])
+    found = Contrasts(Units(y, cells, None, None)).estimate(np.array([1, -1, -1, 1.0]))
+    assert found.value == pytest.approx(2 - 2 - 6 + 1.5)
+    assert found.variance.value == pytest.approx((2 + 0 + 2 + 0.5) / 2)
+
+
+def test_a_cell_with_one_run_takes_the_variance_of_all():
+    found = Contrasts(Units(np.array([1, 3, 9.0]), np.array([0, 0, 1]), None, None)).estimate(np.array([-1, 1.0]))
+    assert found.variance.value == pytest.approx(2 / 2 + 2 / 1)
+
+
+def test_one_wild_cell_does_not_borrow_the_others_degrees_of_freedom():
+    rng = np.random.default_rng(6)
+    weights, cells = np.repeat([0.25, -0.25], 4), np.repeat(np.arange(8), 3)
+    false = []
+    for _ in range(2000):
+        y = rng.normal(size=(8, 3)) * np.r_[1, np.full(7, 0.1)][:, None]
+        found = Contrasts(Units(y.ravel(), cells, None, None)).estimate(weights)
+        false.append(t_p_value(found.value, found.variance.value, found.variance.df) < 0.05)
+    assert np.mean(false) < 0.09  # .14 with one variance for all
 
 
 def test_one_run_a_cell_has_no_error():
@@ -170,14 +190,25 @@ def test_seed_noise_is_recovered(tau, offset):
         x = 0.5 + 0.2 * difficulty + rng.normal(0, 0.3, (3, 8, 100))
         x += rng.normal(0, tau, (3, 8, 1)) + rng.normal(0, offset, (3, 1, 1))
         conditions.append((x, Strata.one(100)))
-    noise = estimate_noise(conditions)
-    assert noise.source == "seeds"
-    assert noise.tau == pytest.approx(tau, abs=0.01)
-    assert noise.offset == pytest.approx(offset, abs=0.014)
+    each, common = estimate_noise(conditions)
+    assert {noise.source for noise in each} == {"seeds"}
+    assert np.mean([noise.tau**2 for noise in each]) ** 0.5 == pytest.approx(tau, abs=0.012)
+    assert np.mean([noise.offset**2 for noise in each]) ** 0.5 == pytest.approx(offset, abs=0.02)
+    assert common.tau == pytest.approx(tau, abs=0.015)
+
+
+def test_a_calm_condition_is_not_told_it_is_wild():
+    rng = np.random.default_rng(5)
+    wild = [(0.5 + rng.normal(0, 0.15, (3, 8, 1)) + np.zeros((3, 8, 60)), Strata.one(60)) for _ in range(3)]
+    calm = [(np.ones((3, 8, 60)), Strata.one(60)) for _ in range(3)]
+    each, _ = estimate_noise(wild + calm)
+    assert min(noise.tau for noise in each[:3]) > 0.06
+    assert max(noise.tau for noise in each[3:]) < 0.015
 
 
 def test_without_replicates_the_default_is_taken_and_said():
-    noise = estimate_noise([(np.zeros((1, 8, 10)), Strata.one(10))])
+    (noise,), common = estimate_noise([(np.zeros((1, 8, 10)), Strata.one(10))])
+    assert noise == common
     assert (noise.tau, noise.source) == (DEFAULT_TAU, "default")
     extra = with_noise(np.zeros((3, 3)), noise, 1, lasting=True)
     assert np.diag(extra) == pytest.approx([0, DEFAULT_TAU**2, DEFAULT_TAU**2])  # the base is one fixed model

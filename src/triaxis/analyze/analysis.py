@@ -34,9 +34,7 @@ def analyze(table: Table, *, study: Study | None = None, seed: int = 0) -> Analy
     tasks = task_paths(panel)
     groups = group_paths(tasks, warnings)
     task_noise, group_noise = seed_noises(tasks), seed_noises(groups)
-    conditions = {
-        key: condition_trajectory(own, group_noise[_pool(own[0])]) for key, own in by_condition(groups).items()
-    }
+    conditions = {key: condition_trajectory(own, group_noise.of(own[0])) for key, own in by_condition(groups).items()}
     found = effects(groups, warnings)
     return Analysis(
         trajectories=_runs(tasks, task_noise),
@@ -69,12 +67,8 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
-def _pool(path: Path) -> tuple[str, str, str, str]:
-    return path.source, path.mode, path.group, path.task
-
-
 def _runs(paths: Sequence[Path], noises: Noises) -> tuple[Trajectory, ...]:
-    return tuple(run_trajectory(path, noises[_pool(path)]) for path in paths)
+    return tuple(run_trajectory(path, noises.of(path)) for path in paths)
 
 
 def verdicts(tasks: Sequence[Path], panel: Panel) -> tuple[Verdict, ...]:

@@ -13,12 +13,12 @@ from itertools import combinations
 
 import numpy as np
 
-from triaxis.analyze.contrasts import Asked
+from triaxis.analyze.contrasts import Asked, pseudo
 from triaxis.analyze.design import Cells, Target, make_cells, sorted_levels
 from triaxis.analyze.estimands import Summary
 from triaxis.stats.effects import Contrasts, Estimate, Units, contrast
 from triaxis.stats.intervals import Floats
-from triaxis.types import Level, NotEstimable
+from triaxis.types import Level, NotEstimable, Scale
 
 ENOUGH_BASES = 8
 LOPSIDED = "each base needs a run in every condition of the other factors"
@@ -61,7 +61,9 @@ def _kinds(asked: Asked, trait: str) -> Mapping[str, Level]:
     return {path.base: path.condition[trait] for path in asked.paths}
 
 
-def base_effect(asked: Asked, wanted: BaseTarget, of_runs: Sequence[Summary]) -> tuple[Estimate, int] | NotEstimable:
+def base_effect(
+    asked: Asked, wanted: BaseTarget, of_runs: Sequence[Summary], scale: Scale
+) -> tuple[Estimate, int] | NotEstimable:
     """The effect over bases, and how many there were."""
     plain = [name for name in asked.cells.factors if not name.startswith("model.")]
     cells = make_cells([{name: path.condition[name] for name in plain} for path in asked.paths])
@@ -85,7 +87,8 @@ def base_effect(asked: Asked, wanted: BaseTarget, of_runs: Sequence[Summary]) ->
             per_item.append(share @ np.array([of_runs[i].per_item for i in rows]))
     side = np.array([ends.index(kinds[base]) for base in bases], dtype=np.int64)
     items = np.array(per_item) if asked.shared_items else None
-    fit = Contrasts(Units(np.array(values), side, items, asked.paths[0].strata))
+    strata = asked.paths[0].strata
+    fit = Contrasts(Units(np.array(values), side, items, strata, pseudo(strata, scale)))
     return fit.estimate(np.array([-1.0, 1.0])), len(bases)
 
 

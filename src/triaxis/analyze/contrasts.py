@@ -13,6 +13,7 @@ from triaxis.analyze.estimands import Summary, summarise
 from triaxis.analyze.paths import Path
 from triaxis.stats.effects import Contrasts, Estimate, Units
 from triaxis.stats.intervals import Floats, t_interval
+from triaxis.stats.paired import Strata
 from triaxis.types import Estimand, Interval, NotEstimable, Scale
 
 ONE_SEED = "one seed a condition: nothing tells the factor from the seed; run each condition with two or more seeds"
@@ -53,7 +54,7 @@ def summaries(paths: Sequence[Path], estimand: Estimand, scale: Scale) -> list[S
     return NotEstimable(reason if len(bad) == len(paths) else f"run {run}: {reason}")
 
 
-def fit_runs(asked: Asked, of_runs: list[Summary] | NotEstimable) -> Contrasts | NotEstimable:
+def fit_runs(asked: Asked, of_runs: list[Summary] | NotEstimable, scale: Scale) -> Contrasts | NotEstimable:
     if isinstance(of_runs, NotEstimable):
         return of_runs
     if len({path.tasks for path in asked.paths}) > 1:
@@ -61,13 +62,20 @@ def fit_runs(asked: Asked, of_runs: list[Summary] | NotEstimable) -> Contrasts |
     per_item = None
     if asked.shared_items:
         per_item = np.array([s.per_item for s in of_runs if s.per_item is not None])
-    fit = Contrasts(Units(np.array([s.value for s in of_runs]), asked.cells.cell_of, per_item, asked.paths[0].strata))
+    strata = asked.paths[0].strata
+    values = np.array([s.value for s in of_runs])
+    fit = Contrasts(Units(values, asked.cells.cell_of, per_item, strata, pseudo(strata, scale)))
     return fit if fit.df > 0 else NotEstimable(ONE_SEED)
+
+
+def pseudo(strata: Strata | None, scale: Scale) -> float:
+    """The least variance of a run's gain, base and checkpoint; in logits the counts are smoothed already."""
+    return 2 * strata.pseudo if strata is not None and scale == "points" else 0.0
 
 
 def cell_contrast(asked: Asked, weights: Floats, estimand: Estimand, scale: Scale) -> Interval | NotEstimable:
     """The interval of any contrast of the design's cells, as `effect` would give it."""
-    fit = fit_runs(asked, summaries(asked.paths, estimand, scale))
+    fit = fit_runs(asked, summaries(asked.paths, estimand, scale), scale)
     if isinstance(fit, NotEstimable):
         return fit
     return interval_of(asked, fit, weights, estimand, scale)[0]

@@ -80,7 +80,7 @@ def group_effects(paths: Sequence[Path], warnings: list[str]) -> list[Effect]:
                 for scale in SCALES
             ]
         both = {scale: summaries(asked.paths, estimand, scale) for scale in SCALES}
-        fits = {scale: fit_runs(asked, both[scale]) for scale in SCALES}
+        fits = {scale: fit_runs(asked, both[scale], scale) for scale in SCALES}
         for target in wanted:
             pair = [effect(asked, target, weights[target], estimand, scale, fits[scale]) for scale in SCALES]
             found += _scale_notes(pair)
@@ -94,7 +94,7 @@ def _over_bases(
 ) -> Effect:
     """An effect of what the bases are, with the base as its unit."""
     head = replace(_head(asked, wanted.target, estimand, scale), unit="base", n_units=asked.n_bases)
-    fit = of_runs if isinstance(of_runs, NotEstimable) else base_effect(asked, wanted, of_runs)
+    fit = of_runs if isinstance(of_runs, NotEstimable) else base_effect(asked, wanted, of_runs, scale)
     if isinstance(fit, NotEstimable):
         return replace(head, estimate=fit)
     found, n_bases = fit
@@ -104,7 +104,7 @@ def _over_bases(
         p=t_p_value(found.value, found.variance.value, found.variance.df),
         n_units=n_bases,
         item_pool=ITEMS_LIKE_THESE if found.items else THIS_POOL,
-        method=_method(scale, found).replace("run", "base").replace("conditions", "kinds of base"),
+        method=_method(scale, found).replace("condition means of run", "means by kind of base"),
     )
 
 
@@ -164,9 +164,9 @@ def effect(
 
 
 def _method(scale: Scale, found: Estimate) -> str:
-    what = "OLS on run gains" if scale == "points" else "OLS on run logits (counts + 1/2)"
+    what = "run gains" if scale == "points" else "run logits (counts + 1/2)"
     items = "crossed with items" if found.items else "items fixed"
-    return f"{what}, pooled within conditions, {items}, t with {found.variance.df:.1f} df"
+    return f"condition means of {what}, Welch, {items}, t with {found.variance.df:.1f} df"
 
 
 def _notes(asked: Asked, target: Target, weights: Floats, scale: Scale, estimand: Estimand) -> list[str]:

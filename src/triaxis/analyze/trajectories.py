@@ -6,38 +6,53 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from triaxis.analyze.dense import ACCURACY
 from triaxis.analyze.paths import MEASURES, NO_BASE, Path, by_condition, comparable
 from triaxis.stats.intervals import Floats, t_interval, wilson
-from triaxis.stats.noise import SeedNoise, estimate_noise, with_noise
-from triaxis.stats.paired import Variance, crossed_variance, mean_covariance
+from triaxis.stats.noise import DEFAULT, SeedNoise, estimate_noise, with_noise
+from triaxis.stats.paired import Strata, Variance, crossed_variance, mean_covariance
 from triaxis.stats.shape import Shape, fit_shape
 from triaxis.types import UNDECIDED, Dip, Interval, NotEstimable, Trajectory
 
 MIN_TRAINED = 3  # checkpoints below which a shape is not asked for
 LARGE = 1e9  # degrees of freedom of a normal
 
-Noises = Mapping[tuple[str, str, str, str], SeedNoise]
+
+@dataclass(frozen=True)
+class Noises:
+    """Seed noise of every condition that has replicates, and of each group or task for those that have none."""
+
+    own: Mapping[tuple[object, ...], SeedNoise]
+    common: Mapping[tuple[str, str, str, str], SeedNoise]
+
+    def of(self, path: Path) -> SeedNoise:
+        return self.own.get(path.key) or self.common[_pool(path)]
+
+
+def _pool(path: Path) -> tuple[str, str, str, str]:
+    return path.source, path.mode, path.group, path.task
 
 
 def seed_noises(paths: Sequence[Path]) -> Noises:
-    """Seed noise for each source, mode, group and task, pooled over conditions."""
-    conditions: dict[tuple[str, str, str, str], list[tuple[Floats, object]]] = defaultdict(list)
-    for own in by_condition(paths).values():
+    """Seed noise of each condition, drawn towards the others of its source, mode, group and task."""
+    pools: dict[tuple[str, str, str, str], dict[tuple[object, ...], tuple[Floats, Strata]]] = defaultdict(dict)
+    for key, own in by_condition(paths).items():
         full, steps = comparable(own)
         head = full[0]
-        if len(full) >= 2 and head.x is not None and head.strata is not None and head.strata.estimable:
-            stack = np.array(
-                [p.x[np.searchsorted(p.steps, [s for s in steps if s > 0])] for p in full if p.x is not None]
-            )
-            if stack.shape[1]:
-                conditions[head.source, head.mode, head.group, head.task].append((stack, head.strata))
-    keys = {(p.source, p.mode, p.group, p.task) for p in paths}
-    return {key: estimate_noise(conditions.get(key, [])) for key in keys}  # type: ignore[arg-type]
+        trained = [step for step in steps if step > 0]
+        if len(full) >= 2 and trained and head.strata is not None and head.strata.estimable:
+            stack = np.array([p.x[np.searchsorted(p.steps, trained)] for p in full if p.x is not None])
+            pools[_pool(head)][key] = (stack, head.strata)
+    noises: dict[tuple[object, ...], SeedNoise] = {}
+    common = {_pool(path): DEFAULT for path in paths}
+    for pool, conditions in pools.items():
+        each, common[pool] = estimate_noise(list(conditions.values()))
+        noises |= dict(zip(conditions, each, strict=True))
+    return Noises(noises, common)
 
 
 def run_trajectory(path: Path, noise: SeedNoise) -> Trajectory:
@@ -113,7 +128,7 @@ def condition_gain(full: Sequence[Path], values: Sequence[float], per_item: Floa
     z = strata.scaled(per_item - per_item.mean(axis=0))
     residual = float((z * z).sum()) / (runs - 1) / runs
     total = crossed_variance(per_item.mean(axis=0), residual, between, strata)
-    return t_interval(float(array.mean()), total.value, total.df)
+    return t_interval(float(array.mean()), total.value + 2 * strata.pseudo, total.df)
 
 
 def _df(path: Path) -> float:

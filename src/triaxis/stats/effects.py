@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from triaxis.stats.intervals import Floats
+from triaxis.stats.intervals import Floats, satterthwaite
 from triaxis.stats.paired import Strata, Variance, crossed_variance
 
 Ints = NDArray[np.int64]
@@ -111,13 +111,15 @@ def _solve(x: Floats, target: Floats) -> Floats | None:
 class Units:
     """One number a unit (run), the cell of each, and, where items are shared, the same item by item (units x items).
 
-    `per_item` averages over items to `values`; on a transformed scale it is the linear part (delta method).
+    `per_item` averages over items to `values`; on a transformed scale it is the linear part (delta method). `pseudo` is
+    the least variance of a unit, which keeps a contrast of cells that are all at 0 or at 1 from having no error.
     """
 
     values: Floats
     cells: Ints
     per_item: Floats | None
     strata: Strata | None
+    pseudo: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,12 @@ class Estimate:
 
 
 class Contrasts:
-    """Contrasts of cell means, with the pooled variance of units within their cells and the crossed variance of
-    items.
+    """Contrasts of cell means, each cell with its own variance between units, and the crossed variance of items.
+
+    Cells differ in their variance by orders of magnitude (a rate that destroys the model, one that changes
+    nothing): pooled, a contrast that one wild cell dominates would be given the degrees of freedom of all
+    (measured: 14 % false at 5 %). Welch's way: degrees of freedom by Satterthwaite over the cells. A cell with
+    one unit has the variance of all.
     """
 
     def __init__(self, units: Units) -> None:
@@ -140,30 +146,38 @@ class Contrasts:
         self.counts = np.bincount(units.cells, minlength=n_cells).astype(np.float64)
         self.means = np.bincount(units.cells, weights=units.values, minlength=n_cells) / self.counts
         self.df = len(units.values) - n_cells
-        residual = units.values - self.means[units.cells]
-        self.residual = float(residual @ residual) / self.df if self.df else float("nan")
         self.crossed = units.per_item is not None and units.strata is not None and units.strata.estimable
-        self.noise = self._item_noise() if self.crossed and self.df else 0.0
+        if self.df:
+            self.residual = self._by_cell((units.values - self.means[units.cells]) ** 2) + units.pseudo
+            self.noise = self._item_noise() if self.crossed else np.zeros(n_cells)
 
-    def _item_noise(self) -> float:
-        """Variance of a unit's mean that is unit x item: what differs from its cell's other units item by item."""
+    def _by_cell(self, squares: Floats) -> Floats:
+        """Variance in each cell from its units' squared deviations; of all cells where a cell has one unit."""
+        sums = np.bincount(self.units.cells, weights=squares, minlength=len(self.counts))
+        return np.where(self.counts > 1, sums / np.maximum(self.counts - 1, 1), squares.sum() / self.df)
+
+    def _item_noise(self) -> Floats:
+        """In each cell the variance of a unit's mean that is unit x item: what differs from its fellows item by
+        item.
+        """
         units = self.units
         assert units.per_item is not None and units.strata is not None
         cell_items = np.zeros((len(self.counts), units.per_item.shape[1]))
         np.add.at(cell_items, units.cells, units.per_item)
         z = units.strata.scaled(units.per_item - (cell_items / self.counts[:, None])[units.cells])
-        return float((z * z).sum()) / self.df
+        return self._by_cell((z * z).sum(axis=1))
 
     def estimate(self, weights: Floats) -> Estimate:
         """The contrast with `weights` over cells. Raises ValueError without residual degrees of freedom."""
         if not self.df:
             raise ValueError("one unit a cell: no degree of freedom")
         value = float(weights @ self.means)
-        scale = float((weights**2 / self.counts).sum())
-        runs = Variance(scale * self.residual, self.df)
-        if not self.crossed:
-            return Estimate(value, runs, False)
+        share = weights**2 / self.counts
+        parts = share * self.residual
+        df = satterthwaite(parts.tolist(), np.where(self.counts > 1, self.counts - 1, self.df).tolist())
+        runs = Variance(float(parts.sum()), min(df, float(self.df)))
         units = self.units
-        assert units.per_item is not None and units.strata is not None
+        if units.per_item is None or units.strata is None or not self.crossed:
+            return Estimate(value, runs, False)
         item_contrast = (weights / self.counts)[units.cells] @ units.per_item
-        return Estimate(value, crossed_variance(item_contrast, scale * self.noise, runs, units.strata), True)
+        return Estimate(value, crossed_variance(item_contrast, float(share @ self.noise), runs, units.strata), True)

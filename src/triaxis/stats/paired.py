@@ -56,6 +56,11 @@ class Strata:
     def df(self) -> int:
         return int((self.sizes - 1).sum())
 
+    @cached_property
+    def pseudo(self) -> float:
+        """Variance of a mean that half a pseudo-item adds: Jeffreys' at 0 of n is about 1/2 / (n + 2)²."""
+        return float((0.5 / (self.sizes + 2.0) ** 2).sum()) / len(self.sizes) ** 2
+
     @property
     def estimable(self) -> bool:
         """A variance over items needs two of them in every stratum."""
@@ -65,14 +70,13 @@ class Strata:
 def mean_covariance(x: Floats, strata: Strata, smooth: bool = True) -> Floats:
     """Covariance of the means of the rows of `x` (rows x items), paired over items: rows x rows.
 
-    With `smooth`, each diagonal gets half a pseudo-item (the variance of Jeffreys' posterior at 0 of n, about
-    1/2 / (n + 2)²), so that a checkpoint at 0 of 60 has an error, and two of them have a difference with an error.
+    With `smooth`, each diagonal gets half a pseudo-item, so that a checkpoint at 0 of 60 has an error, and two of them
+    have a difference with an error.
     """
     z = strata.scaled(x)
     covariance = z @ z.T
     if smooth:
-        strata_count = len(strata.sizes)
-        covariance[np.diag_indices(len(x))] += float((0.5 / (strata.sizes + 2.0) ** 2).sum()) / strata_count**2
+        covariance[np.diag_indices(len(x))] += strata.pseudo
     return np.asarray(covariance, dtype=np.float64)
 
 

@@ -193,10 +193,9 @@ def _judge_course(course: Course, evidence: Evidence) -> Judged:
     noises = seed_noises(paths)
     did, did_not, total = 0, 0, 0
     for own in by_condition(paths).values():
-        head = own[0]
         if len(own) < 2:
             return _no("one seed a condition: a dip is judged over seeds; run each condition with two or more")
-        trajectory = condition_trajectory(own, noises[head.source, head.mode, head.group, head.task])
+        trajectory = condition_trajectory(own, noises.of(own[0]))
         if not isinstance(trajectory.dip, Dip):
             return _no(trajectory.dip.reason)
         regain = trajectory.regain_probability
