@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from triaxis import __version__
 from triaxis.cli import analyze, lab, run, study
 from triaxis.types import RunFailed, TriaxisError
+from triaxis.version import __version__
 
 INTERRUPTED = 130  # Typer's code for Ctrl-C
 

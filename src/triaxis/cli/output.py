@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from triaxis import __version__
+from triaxis.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from triaxis import __version__
 from triaxis.types import RunFailed, TriaxisError
+from triaxis.version import __version__
 
 FORMAT = 1  # of the folder; a folder with a larger one was made by a newer Triaxis
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)

@@ -53,7 +53,7 @@ class Data(Strict):
     structure: Structure = "short_cot"
     noise_rate: Share = 0.0  # of the examples that carry a wrong step
     difficulty: Annotated[str, BeforeValidator(_difficulty)] = "all"
-    replay_share: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the examples that are replayed from pretraining
+    replay_share: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the examples that are of the safety task instead
 
 
 class Model(Strict):
