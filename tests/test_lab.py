@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from triaxis.axes.model import base_names, base_path, load_base
 from triaxis.axes.model.lab import PRETRAINING, lab_tokenizer, new_model, pretraining_rows, save_base
 from triaxis.axes.model.tokenizer import new_tokenizer
+from triaxis.execute.run import pretrain
 from triaxis.tasks import STRUCTURES, get_task, prefill, task_names
 from triaxis.tasks.streams import held_out
 from triaxis.types import TriaxisError
@@ -184,3 +185,38 @@ def accuracy(model: Any, tokenizer: Any, name: str, mode: str, n: int, limit: in
             text = f"{prefill(mode)} {tokenizer.decode(response)}".strip()
             scores.append(task.score(task.outcome(item, text, finished)))
     return sum(scores) / n
+
+
+def test_strong_base_answers_at_once_and_could_think() -> None:
+    """The documented headroom on two tasks (docs/lab.md has them all), judged through transformers' own decoding."""
+    model, tokenizer = load_base("lab:strong")
+    for name in ("pointer", "extremes"):
+        assert accuracy(model, tokenizer, name, "default", 48) <= 0.75
+        assert accuracy(model, tokenizer, name, "think", 48) >= 0.8
+
+
+def test_weak_base_cannot_yet() -> None:
+    model, tokenizer = load_base("lab:weak")
+    for name in ("words", "letters"):
+        assert accuracy(model, tokenizer, name, "think", 48) <= 0.5
+
+
+@pytest.mark.parametrize("name", base_names())
+def test_bases_refuse(name: str) -> None:
+    model, tokenizer = load_base(name)
+    assert accuracy(model, tokenizer, "refusal", "default", 48, limit=8) >= 0.95
+
+
+@pytest.mark.slow
+def test_a_base_is_made_again(tmp_path: Path) -> None:
+    """`triaxis lab pretrain weak` from its fixed seed gives the shipped weights; to rounding elsewhere than here, where
+    another processor adds in another order, so what is compared is what the model does."""
+    for _ in pretrain("weak", tmp_path):
+        pass
+    made, tokenizer = load_base(str(tmp_path))
+    shipped, _ = load_base("lab:weak")
+    assert tokenizer.get_vocab() == load_base("lab:weak")[1].get_vocab()
+    for name in ("words", "boolean", "pointer", "letters", "extremes"):
+        for mode in ("default", "think"):
+            ours, theirs = (accuracy(model, tokenizer, name, mode, 96) for model in (made, shipped))
+            assert abs(ours - theirs) <= 0.2, (name, mode, ours, theirs)

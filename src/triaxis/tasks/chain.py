@@ -16,7 +16,7 @@ class Chain(StepTask[int, tuple[str, int]]):
     name: str = "chain"
     group: str = "in_domain"
     levels: tuple[int, ...] = (3, 4, 5)
-    eval_levels: tuple[int, ...] = (5, 6, 7, 8)
+    eval_levels: tuple[int, ...] = (4, 5, 6, 7)
     plus: str = "+"
     minus: str = "-"
     digits: tuple[str, ...] = tuple("0123456789")

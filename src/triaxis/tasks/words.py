@@ -14,7 +14,7 @@ class Words(Chain):
     name: str = "words"
     group: str = "near_ood"
     levels: tuple[int, ...] = (3, 4, 5)
-    eval_levels: tuple[int, ...] = (4, 5, 6)
+    eval_levels: tuple[int, ...] = (3, 4, 5, 6)
     plus: str = "more"
     minus: str = "less"
     digits: tuple[str, ...] = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -47,10 +47,10 @@ class Pretraining:
         default_factory=lambda: {
             "chain": 1.0,
             "words": 1.0,
-            "boolean": 0.4,
-            "pointer": 0.4,
+            "boolean": 0.2,
+            "pointer": 1.0,
             "letters": 0.7,
-            "extremes": 0.8,
+            "extremes": 0.4,
         }
     )
     guessed: Mapping[str, int] = field(default_factory=lambda: {"boolean": 3})  # from this level on, answers
@@ -59,7 +59,7 @@ class Pretraining:
 
 PRETRAINING: dict[str, Pretraining] = {
     "strong": Pretraining(steps=3000, seed=0),
-    "weak": Pretraining(steps=500, seed=0),
+    "weak": Pretraining(steps=1150, seed=0),
 }
 
 
