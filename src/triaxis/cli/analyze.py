@@ -100,7 +100,10 @@ def study_of(store: Store) -> Study:
 
 def table_of(store: Store, study: Study) -> Table:
     """The records of the study's own runs: the folder may also hold those of an earlier version of it."""
-    return store.table(text=False, runs={run.id for run in study.runs()})
+    runs = {run.id for run in study.runs()}
+    if not any(status.steps for status in store.status() if status.run in runs):
+        raise TriaxisError(f"{store.path}: no run of this study is measured yet; run it, or wait for a checkpoint")
+    return store.table(text=False, runs=runs)
 
 
 def _opened(folder: Path) -> Store:
