@@ -79,7 +79,19 @@ def test_points_equal_cell_means_by_hand(small, small_analysis):
 def test_json_has_the_documented_keys(small_analysis):
     found = check_json(small_analysis)
     assert found["version"] == 1
-    head = set("run seed model.base source task group mode phase phase_probability probabilities dip".split())
+    head = {
+        "run",
+        "seed",
+        "model.base",
+        "source",
+        "task",
+        "group",
+        "mode",
+        "phase",
+        "phase_probability",
+        "probabilities",
+        "dip",
+    }
     head |= {"regain_probability", "net_gain", "tau"}
     assert head <= found["trajectories"][0].keys()
     assert set(found["trajectories"][0]["dip"]) == {"probability", "step", "depth", "truncation_share"}

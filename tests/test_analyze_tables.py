@@ -9,6 +9,7 @@ from analyze_cases import BASE, LR, NOISE, SMALL, check_json, columns, find, rec
 from triaxis.analyze import analyze
 from triaxis.records.table import make_table
 from triaxis.simulate import study
+from triaxis.study import parse_study
 from triaxis.types import Interval, NotEstimable, TriaxisError
 
 
@@ -159,6 +160,26 @@ def test_modes_are_followed_apart_and_effects_speak_of_default(small):
 def test_degenerate_tables(runs, items, score, steps):
     data = records(runs, items, score, steps, **{LR: lambda run: 1e-3 * (1 + run % 2)})
     check_json(analyze(make_table(data)))
+
+
+def test_runs_of_the_study_that_are_not_there_are_told():
+    planned = parse_study(
+        {
+            "name": "s",
+            "model": {"base": "lab:strong"},
+            "data": {"task": "chain", "examples": 640},
+            "optimization": {"learning_rate": [1e-3, 3e-3], "steps": 16},
+            "seeds": 2,
+            "tasks": {"in_domain": ["chain"]},
+        },
+        where="test",
+    )
+    data = records(2, 10, lambda r, s, i: i % 2)
+    first = planned.runs()[0].id
+    data["run"] = [first if run == "r0" else "stray" for run in data["run"]]
+    told = " ".join(analyze(make_table(data), study=planned).warnings)
+    assert "3 of 4 runs of the study are not in the table" in told
+    assert "stray" in told
 
 
 def test_base_rows_alone_are_no_results():
