@@ -30,9 +30,7 @@ BATCH = 32
 def ours(rows: list[Row], recipe: Recipe) -> float:
     model, tokenizer = load_base("lab:strong")
     pad = tokenizer.pad_token_id
-    training = Training(
-        model, lambda step: [collate([rows[i] for i in order(len(rows), BATCH, step, 0)], pad)], recipe
-    )
+    training = Training(model, lambda step: [collate([rows[i] for i in order(len(rows), BATCH, step, 0)], pad)], recipe)
     began = time.perf_counter()
     training.run_to(recipe.steps)
     return time.perf_counter() - began

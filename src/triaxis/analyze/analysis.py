@@ -71,6 +71,16 @@ def _runs(paths: Sequence[Path], noises: Noises) -> tuple[Trajectory, ...]:
     return tuple(run_trajectory(path, noises.of(path)) for path in paths)
 
 
+def _reasons(judged: Sequence[Verdict], sources: Sequence[str]) -> str:
+    """Why no source can test a claim: one reason where it is the same everywhere, else each with its sources."""
+    of: dict[str, list[str]] = {}
+    for source, verdict in zip(sources, judged, strict=True):
+        of.setdefault(verdict.reason, []).append(source)
+    if len(of) == 1:
+        return judged[0].reason
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in of.items())
+
+
 def verdicts(tasks: Sequence[Path], panel: Panel) -> tuple[Verdict, ...]:
     """The ledger's verdicts, source by source in the primary mode; a claim that no source can test is told once."""
     sources = sorted({path.source for path in tasks})
@@ -86,5 +96,5 @@ def verdicts(tasks: Sequence[Path], panel: Panel) -> tuple[Verdict, ...]:
         if len(sources) > 1:
             names = [e.source for e, v in zip(evidence, judged, strict=True) if v.decision != "not testable"]
             tested = [replace(v, reason=f"{name}: {v.reason}") for name, v in zip(names, tested, strict=True)]
-        found += tested or judged[:1]
+        found += tested or [replace(judged[0], reason=_reasons(judged, sources))]
     return tuple(found)

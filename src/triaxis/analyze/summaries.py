@@ -9,7 +9,7 @@ import numpy as np
 from triaxis.analyze.estimands import Summary, summarise
 from triaxis.analyze.paths import Path, by_condition, comparable
 from triaxis.analyze.trajectories import condition_gain
-from triaxis.stats.intervals import t_interval
+from triaxis.stats.intervals import gain_interval
 from triaxis.stats.paired import mean_covariance
 from triaxis.types import Estimand, GroupSummary, Interval, NotEstimable, Trajectory
 
@@ -59,4 +59,4 @@ def _gain(full: Sequence[Path], estimand: Estimand) -> Interval | NotEstimable:
         return condition_gain(full, [s.value for s in values], per_item)
     strata = full[0].strata
     assert strata is not None  # without items there is no best checkpoint
-    return t_interval(values[0].value, float(mean_covariance(per_item, strata)[0, 0]), strata.df)
+    return gain_interval(values[0].value, float(mean_covariance(per_item, strata)[0, 0]), strata.df)

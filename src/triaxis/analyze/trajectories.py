@@ -12,7 +12,7 @@ import numpy as np
 
 from triaxis.analyze.dense import ACCURACY
 from triaxis.analyze.paths import MEASURES, NO_BASE, Path, by_condition, comparable
-from triaxis.stats.intervals import Floats, t_interval, wilson
+from triaxis.stats.intervals import Floats, gain_interval, wilson
 from triaxis.stats.noise import DEFAULT, SeedNoise, estimate_noise, with_noise
 from triaxis.stats.paired import Strata, Variance, crossed_variance, mean_covariance
 from triaxis.stats.shape import Shape, fit_shape
@@ -66,7 +66,7 @@ def run_trajectory(path: Path, noise: SeedNoise) -> Trajectory:
             net = NotEstimable("no trained checkpoint")
         else:
             variance = covariance[0, 0] + covariance[-1, -1] - 2 * covariance[0, -1]
-            net = t_interval(float(path.scores[-1] - path.scores[0]), float(variance), _df(path))
+            net = gain_interval(float(path.scores[-1] - path.scores[0]), float(variance), _df(path))
     shape, reason = _shape(path, covariance, problem, noise, runs=1)
     return _assemble(path, 1, covariance, shape, reason, net, noise)
 
@@ -124,11 +124,11 @@ def condition_gain(full: Sequence[Path], values: Sequence[float], per_item: Floa
     between = Variance(float(array.var(ddof=1)) / runs, runs - 1)
     strata = full[0].strata
     if per_item is None or strata is None or not strata.estimable:
-        return t_interval(float(array.mean()), between.value, between.df)
+        return gain_interval(float(array.mean()), between.value, between.df)
     z = strata.scaled(per_item - per_item.mean(axis=0))
     residual = float((z * z).sum()) / (runs - 1) / runs
     total = crossed_variance(per_item.mean(axis=0), residual, between, strata)
-    return t_interval(float(array.mean()), total.value + 2 * strata.pseudo, total.df)
+    return gain_interval(float(array.mean()), total.value + 2 * strata.pseudo, total.df)
 
 
 def _df(path: Path) -> float:

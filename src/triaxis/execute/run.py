@@ -16,7 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from triaxis.axes.data import TrainingExample, training_set
 from triaxis.axes.model import load_base
-from triaxis.axes.model.lab import PRETRAINING, Pretraining, lab_tokenizer, new_model, pretraining_rows
+from triaxis.axes.model.lab import PRETRAINING, Pretraining, lab_tokenizer, new_model, pretraining_rows, save_base
 from triaxis.axes.optimization import Batch, Recipe, Row, Training, batches_per_epoch, collate, order, pack
 from triaxis.evaluate import Question, measure, questions
 from triaxis.execute.job import Job, Measured
@@ -74,15 +74,15 @@ def pretrain(name: str, out: Path) -> Iterator[Checkpoint]:
 
     def batch_of(step: int) -> list[Batch]:
         asked = pretraining_rows(settings, step + 1)
-        rows = [render(TrainingExample(f"{name}/{step}/{i}", *row, False), tokenizer) for i, row in enumerate(asked)]
+        told = [render(TrainingExample(f"{name}/{step}/{i}", *row, False), tokenizer) for i, row in enumerate(asked)]
+        rows = [replace(row, prompt_tokens=0) for row in told]  # a base learns from prompts too
         # Direct answers beside long thoughts: padded, the same rows take three and a half times as long.
         return [pack(rows, tokenizer.pad_token_id, max(len(r.tokens) for r in rows))]
 
     training = Training(model, batch_of, pretraining_recipe(settings))
     for step in range(1, settings.steps + 1):
         yield training.run_to(step)
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save_base(model, tokenizer, settings, out)
 
 
 def pretraining_recipe(settings: Pretraining) -> Recipe:

@@ -22,6 +22,12 @@ def t_interval(value: float, variance: float, df: float, confidence: float = CON
     return Interval(value, value - half, value + half)
 
 
+def gain_interval(value: float, variance: float, df: float) -> Interval:
+    """`t_interval` within what a gain can be, -1 to 1: a narrower interval that covers what the wide one does."""
+    wide = t_interval(value, variance, df)
+    return Interval(value, max(wide.low, -1.0), min(wide.high, 1.0))
+
+
 def t_p_value(value: float, variance: float, df: float) -> float:
     """Two-sided p of value = 0; with no variance at all it is 1 for a value of 0, else 0."""
     if variance <= 0:
