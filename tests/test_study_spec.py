@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triaxis.study import default_steps, difficulty_levels, load_study, parse_study
+from triaxis.study import default_steps, difficulty_levels, load_study, parse_study, total_steps
 from triaxis.study.axes import SETTINGS
+from triaxis.study.reading import read_yaml
 from triaxis.types import TriaxisError
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +52,23 @@ BAD = [
     ("\tmodel: 1", "line 1, column 1: found character '\\t'"),
     (add("x: *y"), "line 4, column 4: found undefined alias"),
     (add("x: !!python/object:os.system a"), "could not determine a constructor"),
+    (add("name: !!bool 7"), "line 4, column 7: '7' is no bool"),
+    (add("name: !!bool yes"), "'yes' is no bool"),
+    (add("a: !!timestamp 3"), "could not determine a constructor"),
+    (add("a: !!timestamp 2026-01-01"), "could not determine a constructor"),
+    (add("a: !!binary 3"), "could not determine a constructor"),
+    (add("a: !!set {b}"), "could not determine a constructor"),
+    (add("a: !!omap [b]"), "could not determine a constructor"),
+    (add("a: !own%0Atag 3"), "could not determine a constructor"),
+    (add("a: !!int ''"), "'' is no int"),
+    (add("a: !!int " + "9" * 5000), "is no int"),
+    (add("a: !!int [1]"), "expected a scalar node"),
+    (add("a: !!float ''"), "'' is no float"),
+    (add("a: !!null 0"), "'0' is no null"),
+    (add("a: !!map 3"), "expected a mapping node"),
+    (add("a: !!seq 3"), "expected a sequence node"),
+    (add('"a\\nb\\0": 1'), "a b\\x00: unknown"),
+    (add("a" * 900 + ": 1"), "aaa...: unknown"),
     (add("evaluation: {items: 60, items: 70}"), "line 4, column 25: the key items is given twice (first in line 4)"),
     (add("data: {task: x}"), "the key data is given twice (first in line 2)"),
     (add("1: 2"), "line 4, column 1: the key 1 is not a name"),
@@ -71,6 +89,9 @@ BAD = [
     (axis("steps: many"), "optimization.steps: must be a whole number, got 'many'"),
     (axis("steps: true"), "optimization.steps: must be a whole number, got True"),
     (axis("steps: 99999999999999999999999999"), "optimization.steps: must be at most"),
+    (axis("steps: 10_000_001".replace("_", "")), "optimization.steps: must be at most 10,000,000, got 10000001"),
+    (axis("epochs: 1e308"), "optimization.epochs: must be at most 1,000,000, got 1e+308"),
+    (axis("epochs: 1e5"), "optimization.epochs: 100000.0 make 12,800,000 steps, more than 10,000,000"),
     (axis("steps: "), "optimization.steps: is empty"),
     (axis("steps: []"), "optimization.steps: an empty list"),
     (axis("steps: [1, 2, 1]"), "optimization.steps: the level 1 is listed twice"),
@@ -92,6 +113,14 @@ BAD = [
     (axis("packing: {low: 0, high: 1}"), "optimization.packing: must be true or false"),
     (add("optimization: [1]"), "optimization: must be a mapping of settings"),
     ("data: {task: a}\ntasks: {in_domain: a}", "model.base: missing"),
+    (GOOD.replace("lab:strong", "x" * 300), "model.base: a folder's name has at most 255 characters, got 'xxx"),
+    (GOOD.replace("lab:strong", "x/" * 600), "model.base: must have at most 1024 characters, got 'x/x/"),
+    (GOOD.replace("lab:strong", '"a\\0b"'), "model.base: must be printable text on one line, got 'a\\x00b'"),
+    (GOOD.replace("lab:strong", '"a\\nb"'), "model.base: must be printable text on one line, got 'a\\nb'"),
+    (GOOD.replace("lab:strong", '" "'), "model.base: must be printable text"),
+    (GOOD.replace("lab:strong", f"[a, {'x' * 300}]"), "model.base: a folder's name has at most 255 characters"),
+    (GOOD.replace("chain", "c" * 256), "data.task: must have at most 255 characters"),
+    (GOOD.replace("in_domain: chain", '"in_domain": "a\\nb"'), "tasks.in_domain[0]: must be printable text"),
     ("model: {base: x}\ntasks: {in_domain: a}", "data.task: missing"),
     ("model: {base: x}\ndata: {task: a}", "tasks: missing"),
     ("model: {base: x}\ndata: {task: a}\ntasks: {}", "tasks: is empty"),
@@ -107,6 +136,9 @@ BAD = [
     (of_data("replay_share: 1.0"), "data.replay_share: must be less than 1"),
     (of_data("examples: [16, 4096]"), "data.examples: 16 is less than optimization.batch_size 32"),
     (of_data("structure: [long, short]"), "did you mean long_cot?"),
+    (of_data("examples: 1000000000"), "data.examples: must be at most 100,000,000, got 1000000000"),
+    (of_data("difficulty: ٣"), "data.difficulty: must be a level (3)"),
+    (of_data("difficulty: ''"), "data.difficulty: must be a level (3)"),
     (add("seeds: 0"), "seeds: a number of seeds must be 1 to 1000, got 0"),
     (add("seeds: []"), "seeds: must be a number of seeds or a list"),
     (add("seeds: [0, 0]"), "seeds: a seed is listed twice"),
@@ -148,12 +180,16 @@ BAD = [
     (axis("epochs: 2") + "\ntrajectory: {steps: [257]}", "step 257 is beyond the end of a run of 256 steps"),
     (add("trajectory: {steps: [4, 2]}"), "trajectory.steps: steps must increase"),
     (add("trajectory: {steps: none}"), "trajectory.steps: must be auto or a list of steps"),
+    (add(f"trajectory: {{steps: {list(range(2000))}}}"), "trajectory.steps: lists 2000 steps, more than 1000"),
     (add("trajectory: {steps: []}"), "trajectory.steps: must be auto or a list of steps"),
     (add("evaluation: {items: 0}"), "evaluation.items: must be at least 1"),
+    (add("evaluation: {items: 1e7}"), "evaluation.items: must be at most 1,000,000, got 10000000"),
+    (add("evaluation: {samples: 1e5, temperature: 1}"), "evaluation.samples: must be at most 10,000"),
+    (add("evaluation: {max_new_tokens: 2000000}"), "must be auto or a whole number of tokens up to 1,000,000"),
     (add("evaluation: {samples: 4}"), "4 samples at temperature 0 would be the same"),
     (add("evaluation: {modes: [thinks]}"), "evaluation.modes[0]: must be 'default', 'direct' or 'think'"),
     (add("evaluation: {modes: [think, think]}"), "a mode is listed twice"),
-    (add("evaluation: {max_new_tokens: 0}"), "must be auto or a whole number of tokens, got 0"),
+    (add("evaluation: {max_new_tokens: 0}"), "must be auto or a whole number of tokens up to 1,000,000, got 0"),
     (add("budget: {minutes: 0}"), "budget.minutes: must be more than 0"),
 ]  # fmt: skip
 
@@ -168,6 +204,34 @@ def test_a_bad_study_is_told_in_one_line(tmp_path, text, words):
     assert line.startswith(f"{path}: ")
     assert "\n" not in line
     assert words in line
+
+
+TAGS = ["null", "bool", "int", "float", "str", "seq", "map", "set", "omap", "pairs", "binary", "timestamp", "merge",
+        "value", "python/none", "python/name:os.system", "python/tuple", "yaml"]  # fmt: skip
+NODES = ["", "7", "yes", "true", "010", "0x1F", "1:30", "1e400", ".nan", "2026-01-01", "2026-99-99", "é", "''", "'='",
+         "[1, 2]", "[]", "[[a, b]]", "{}", "{a: 1}", "{=: 1}", "{<<: {a: 1}}", "{? [a] : 1}", "&x [*x]"]  # fmt: skip
+
+
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.parametrize("node", NODES)
+def test_no_tag_takes_the_reader_by_surprise(tag, node):
+    for text in (f"name: !!{tag} {node}", f"? !!{tag} {node}\n: 1", f"seeds: [!!{tag} {node}]", f"!!{tag} {node}"):
+        try:
+            parse_study(read_yaml(text, "study.yaml"), "study.yaml")
+        except TriaxisError as error:
+            line = str(error)
+            assert line.startswith("study.yaml: ")
+            assert "\n" not in line
+
+
+def test_aliases_that_unfold_to_a_billion_are_told_at_once(tmp_path):
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    bomb += "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
+    path = tmp_path / "bad.yaml"
+    path.write_text(bomb + "seeds: *a9\n" + GOOD)
+    with pytest.raises(TriaxisError) as caught:
+        load_study(path)
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(
@@ -207,6 +271,11 @@ def test_numbers_are_read_as_people_write_them(tmp_path):
     steps = read.conditions()[0].settings["optimization.steps"]
     assert steps == 1000
     assert type(steps) is int
+    path.write_text(axis("steps: !!int 010, batch_size: 09, learning_rate: !!float 3") + "\nname: !!str 7")
+    read = load_study(path)
+    chosen = read.conditions()[0].settings
+    assert [chosen[f"optimization.{key}"] for key in ("steps", "batch_size", "learning_rate")] == [10, 9, 3.0]
+    assert read.name == "7"
 
 
 def test_settings_and_their_sources():
@@ -254,6 +323,9 @@ def test_difficulty_is_text_that_names_levels():
     assert difficulty_levels("3-5") == (3, 4, 5)
     assert difficulty_levels("3") == (3,)
     assert difficulty_levels("all") is None
+    for bad in ("hard", "5-3", "3-", "-3", "3.0", "٣", "", "12345"):
+        with pytest.raises(TriaxisError, match=r"^data.difficulty: [^\n]+$"):
+            difficulty_levels(bad)
     assert study(data={"task": "t", "difficulty": [3, "4-5"]}).factors == {"data.difficulty": ("3", "4-5")}
 
 
@@ -261,6 +333,21 @@ def test_epochs_make_steps():
     made = study(data={"task": "t", "examples": 100}, optimization={"epochs": 2.5, "batch_size": 32})
     assert made.conditions()[0].total_steps == 10  # four batches an epoch, the last one ragged
     assert made.runs()[0].steps == default_steps(10)
+
+
+@pytest.mark.parametrize(
+    ("batches", "epochs", "steps"),
+    [(50, 1.1, 55), (100, 1.1, 110), (10, 0.3, 3), (3, 0.1, 1), (7, 1e-6, 1), (50, 1.11, 56), (1, 1e6, 10**6)],
+)
+def test_epochs_count_as_they_are_written(batches, epochs, steps):
+    made = study(data={"task": "t", "examples": 32 * batches}, optimization={"epochs": epochs})
+    assert made.conditions()[0].total_steps == steps
+
+
+@given(st.integers(1, 3000), st.integers(1, 400))
+def test_epochs_in_hundredths_are_exact(batches, hundredths):
+    levels = {"data.examples": batches, "optimization.batch_size": 1, "optimization.epochs": hundredths / 100}
+    assert total_steps(levels) == -(-batches * hundredths // 100)
 
 
 LEVELS = {
@@ -346,6 +433,23 @@ def test_a_changed_study_makes_only_the_new_runs():
 def test_ids_don_t_change_between_versions():
     """What was measured is found again: change this id only with a reason to measure everything again."""
     assert study().runs()[0].id == "base=m,learning_rate=0.0003,noise_rate=0.0,task=t,steps=128-s0-5862d234"
+
+
+def test_a_base_that_has_changed_makes_other_runs():
+    made = study(model={"base": ["models/a", "models/b"]}, seeds=1)
+    known = made.with_bases({"models/a": "12ab", "lab:strong": "99"})
+    by_name, first = ([run.id for run in s.runs()] for s in (made, known))
+    assert first[0] != by_name[0]
+    assert first[1] == by_name[1]  # of which no fingerprint was given
+    assert first[0].rpartition("-")[0] == by_name[0].rpartition("-")[0]  # as readable as before
+    assert next(r.id for r in made.with_bases({"models/a": "34cd"}).runs()) not in (first[0], by_name[0])
+    assert [r.id for r in made.runs()] == by_name  # the study itself is as it was
+    assert [r.id for r in known.with_bases({}).runs()] == by_name
+    assert known.fingerprints == {"models/a": "12ab", "lab:strong": "99"}
+    assert known.to_dict() == made.to_dict()
+    more = known.replace(seeds=2)
+    assert more.fingerprints == known.fingerprints
+    assert [r.id for r in more.runs()][:2] == first
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)

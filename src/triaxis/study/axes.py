@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 from functools import cache
 from math import ceil
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from triaxis.study.fields import Amount, Count, Name, Positive, Range, Share, Strict, Value
+from triaxis.study.fields import AS_WHOLE, Amount, Count, Folder, Name, Positive, Range, Share, Strict, Value
 from triaxis.study.mistakes import Mistake, first_mistake, shown, unknown
 from triaxis.types import AXES, Level, Structure
 
 DEFAULT_STEPS = 128  # where neither steps nor epochs are given; the lab's trajectories have shown their shape by then
+MAX_STEPS, MAX_EPOCHS, MAX_EXAMPLES = (
+    10_000_000,
+    1_000_000,
+    100_000_000,
+)  # far above any study; a slip of the pen is not
+REPLAY_TASK = "refusal"  # what `data.replay_share` trains on
+
+
+def difficulty_levels(difficulty: str) -> tuple[int, ...] | None:
+    """The levels that a `data.difficulty` names: "3-5" is (3, 4, 5), "3" is (3,); None for "all".
+
+    Raises TriaxisError for what is none of these, or a range the wrong way round. Whether a task has the levels is
+    for those to say who know the task.
+    """
+    if difficulty == "all":
+        return None
+    if not re.fullmatch("[0-9]{1,4}(-[0-9]{1,4})?", difficulty):
+        raise Mistake("data.difficulty", f"must be a level (3), levels in a row (3-5) or all, got {shown(difficulty)}")
+    low, _, high = difficulty.partition("-")
+    if high and int(low) > int(high):
+        raise Mistake("data.difficulty", f"the levels {difficulty} run backwards; write {high}-{low}")
+    return tuple(range(int(low), int(high or low) + 1))
 
 
 def _difficulty(value: object) -> object:
-    """Levels of difficulty as text: `3`, `3-5` or `all`; what is no range, or one the wrong way round, is refused."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if isinstance(text, str) and text != "all":
-        if not re.fullmatch(r"\d{1,4}(-\d{1,4})?", text):
-            raise ValueError(f"must be a level (3), levels in a row (3-5) or all, got {shown(text)}")
-        low, _, high = text.partition("-")
-        if high and int(low) > int(high):
-            raise ValueError(f"the levels {text} run backwards; write {high}-{low}")
+    if isinstance(text, str):
+        difficulty_levels(text)
     return text
 
 
@@ -36,8 +54,8 @@ class Optimization(Strict):
     learning_rate: Positive = 3e-4  # of the peak, after warm-up
     schedule: Literal["constant", "linear", "cosine", "wsd"] = "cosine"
     warmup_ratio: Share = 0.1  # of all steps
-    steps: Count | None = None  # optimizer steps
-    epochs: Positive | None = None  # passes over the examples; instead of steps
+    steps: Annotated[int, AS_WHOLE, Field(ge=1, le=MAX_STEPS)] | None = None  # optimizer steps
+    epochs: Annotated[float, Field(gt=0, le=MAX_EPOCHS)] | None = None  # passes over the examples; instead of steps
     batch_size: Count = 32  # examples an optimizer step
     micro_batch_size: Count | None = None  # examples in memory at once; the whole batch
     weight_decay: Amount = 0.01
@@ -49,7 +67,7 @@ class Data(Strict):
     """What a run is trained on."""
 
     task: Name
-    examples: Count = 4096
+    examples: Annotated[int, AS_WHOLE, Field(ge=1, le=MAX_EXAMPLES)] = 4096
     structure: Structure = "short_cot"
     noise_rate: Share = 0.0  # of the examples that carry a wrong step
     difficulty: Annotated[str, BeforeValidator(_difficulty)] = "all"
@@ -59,7 +77,7 @@ class Data(Strict):
 class Model(Strict):
     """What a run starts from."""
 
-    base: Name
+    base: Folder
 
 
 AXIS_MODELS: Mapping[str, type[Strict]] = {"optimization": Optimization, "data": Data, "model": Model}
@@ -141,17 +159,9 @@ def total_steps(settings: Mapping[str, Level]) -> int:
     """Optimizer steps of a condition: as set, or those of its epochs.
 
     The ragged last batch of every epoch counts. Packing changes the layout of a batch, not its examples, so it
-    changes no step.
+    changes no step. Epochs count as they are written: 1.1 is eleven tenths, not the binary number above it.
     """
     if "optimization.steps" in settings:
         return int(settings["optimization.steps"])
     an_epoch = ceil(int(settings["data.examples"]) / int(settings["optimization.batch_size"]))
-    return max(1, ceil(an_epoch * float(settings["optimization.epochs"])))
-
-
-def difficulty_levels(difficulty: str) -> tuple[int, ...] | None:
-    """The levels that a `data.difficulty` names: "3-5" is (3, 4, 5); None for "all"."""
-    if difficulty == "all":
-        return None
-    low, _, high = difficulty.partition("-")
-    return tuple(range(int(low), int(high or low) + 1))
+    return max(1, ceil(an_epoch * Fraction(str(settings["optimization.epochs"]))))

@@ -6,26 +6,27 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PlainValidator, field_validator, model_validator
 
-from triaxis.study.fields import AS_IS, MAX_WHOLE, Amount, Count, Positive, Strict, Whole
+from triaxis.study.fields import AS_IS, AS_WHOLE, Amount, Count, Positive, Strict, Whole
 from triaxis.study.mistakes import shown
 from triaxis.types import Mode
 
+MAX_ITEMS, MAX_SAMPLES, MAX_TOKENS = 1_000_000, 10_000, 1_000_000
 Tokens = int | Literal["auto"]
 
 
 def _tokens(value: object) -> int | Literal["auto"]:
     if value == "auto":
         return "auto"
-    if type(value) is not int or not 1 <= value <= MAX_WHOLE:
-        raise ValueError(f"must be auto or a whole number of tokens, got {shown(value)}")
+    if type(value) is not int or not 1 <= value <= MAX_TOKENS:
+        raise ValueError(f"must be auto or a whole number of tokens up to {MAX_TOKENS:,}, got {shown(value)}")
     return value
 
 
 class Evaluation(Strict):
     """How every checkpoint is measured."""
 
-    items: Count = 60  # a task
-    samples: Count = 1  # an item
+    items: Annotated[int, AS_WHOLE, Field(ge=1, le=MAX_ITEMS)] = 60  # a task
+    samples: Annotated[int, AS_WHOLE, Field(ge=1, le=MAX_SAMPLES)] = 1  # an item
     temperature: Amount = 0.0
     max_new_tokens: Annotated[Tokens, PlainValidator(_tokens), AS_IS] = "auto"  # 1.5 x a task's longest reference
     modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = ("default",)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from triaxis.study.mistakes import shown
 from triaxis.types import Level
 
 
@@ -23,13 +24,28 @@ def _listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
 
 
+def _printed(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError(f"must be printable text on one line, got {shown(text)}")
+    return text
+
+
+def _foldered(path: str) -> str:
+    if any(len(part.encode()) > MAX_NAME for part in path.split("/")):
+        raise ValueError(f"a folder's name has at most {MAX_NAME} characters, got {shown(path)}")
+    return path
+
+
 MAX_WHOLE = 2**31 - 1
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MAX_WHOLE)]  # 1e3 is a whole number too
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_WHOLE)]
+MAX_NAME, MAX_PATH = 255, 1024  # characters; those of a file's name and path on common systems
+AS_WHOLE = BeforeValidator(_whole)  # 1e3 is a whole number too
+Whole = Annotated[int, AS_WHOLE, Field(ge=0, le=MAX_WHOLE)]
+Count = Annotated[int, AS_WHOLE, Field(ge=1, le=MAX_WHOLE)]
 Positive = Annotated[float, Field(gt=0)]
 Amount = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_printed)]
+Folder = Annotated[str, Field(min_length=1, max_length=MAX_PATH), AfterValidator(_printed), AfterValidator(_foldered)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_listed), Field(min_length=1)]
 AS_IS = PlainSerializer(lambda value: value)  # what a plain validator has made is written as it is
 

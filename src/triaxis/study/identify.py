@@ -25,6 +25,7 @@ MAX_COLUMNS = 2500  # of a coded design; a larger one is not examined, and says 
 CONTINUOUS_FROM = 6  # a number with this many levels is taken as one column, linear or in its logarithm
 NAMED = 4  # aliases are named up to this many
 ENOUGH_BASES = 8  # fewer bases carry statements about themselves only
+ONE_SEED = "one seed a condition: no error term, so statements about the population of runs are not estimable"
 OVERALL = "the overall level"
 ORDERS = ("", "main effects", "two-way interactions", "three-way interactions")
 ASSUMPTIONS = tuple(f"{order} and higher interactions are zero" for order in ("two-way", "three-way", "four-way"))
@@ -293,7 +294,5 @@ def _notes(
             "optimization.packing: Triaxis packs within a batch; trainers that fill rows change the steps an epoch too"
         )
     if not replicated:
-        notes.append(
-            "one seed a condition: no error term, so statements about the population of runs are not estimable"
-        )
+        notes.append(ONE_SEED)
     return tuple(notes)

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from reprlib import Repr
 from typing import Any
 
 from pydantic import ValidationError
 
 from triaxis.types import TriaxisError
 
+_LONGEST_PATH = 200
+_repr = Repr()  # one that doesn't write out a list of a million, or what YAML's aliases unfold to
+_repr.maxstring = _repr.maxother = _repr.maxlong = 80
+
+
+def one_line(text: str) -> str:
+    """The text with its white space as single spaces, and what can't be printed as its escape."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+
 
 class Mistake(TriaxisError):
     """What is wrong at a place in a study (`optimization.steps`); the reader of the file adds its name."""
 
     def __init__(self, path: str, message: str) -> None:
+        path, message = one_line(path), one_line(message)
+        path = path if len(path) <= _LONGEST_PATH else f"{path[: _LONGEST_PATH - 3]}..."
         super().__init__(f"{path}: {message}" if path else message)
         self.path, self.message = path, message
 
 
 def shown(value: object) -> str:
     """A value as an error shows it: on one line, and short."""
-    text = " ".join(repr(value).split())
+    text = one_line(_repr.repr(value))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -59,10 +71,11 @@ _WORDS = {  # pydantic's kinds of error, as a user would say them
     "tuple_type": "must be a list",
     "too_short": "is empty; name at least one",
     "string_too_short": "is empty; give a name",
+    "string_too_long": "must have at most {max_length} characters",
     "greater_than": "must be more than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than_equal": "must be at least {ge:,.12g}",
     "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "less_than_equal": "must be at most {le:,.12g}",
     "literal_error": "must be {expected}",
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from triaxis.study.mistakes import shown
+from triaxis.study.mistakes import one_line, shown
 from triaxis.types import TriaxisError
 
 MAX_BYTES = 1_000_000  # more is some other file, and a YAML reader would take minutes to say so
@@ -17,12 +17,19 @@ MAX_BYTES = 1_000_000  # more is some other file, and a YAML reader would take m
 class _Loader(yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2 (its core schema) and without duplicate keys.
 
-    YAML 1.1 reads 3e-4 as text, `no` as false, 1:30 as 90 and 2026-01-01 as a date.
+    YAML 1.1 reads 3e-4 as text, `no` as false, 1:30 as 90, 010 as 8 and 2026-01-01 as a date.
     """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        pattern = _SCALARS.get(node.tag)
+        if pattern and isinstance(node, yaml.ScalarNode) and not pattern.match(node.value):
+            problem = f"{shown(node.value)} is no {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_object(node, deep)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         seen: dict[object, int] = {}
-        for key_node, _ in node.value:
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():  # `!!map 3`, refused below
             key = self.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
             if not isinstance(key, str):
@@ -35,6 +42,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _whole(loader: _Loader, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node))
+
+
+_SCALARS: dict[str, re.Pattern[str]] = {}  # what a scalar of a tag must look like, whether the tag is written or not
+_KEPT = (None, *(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "float", "str", "seq", "map")))
+_Loader.yaml_constructors = {tag: make for tag, make in _Loader.yaml_constructors.items() if tag in _KEPT}
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole)
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -46,7 +61,8 @@ for _tag, _pattern, _first in (
         list("-+0123456789."),
     ),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
+    _SCALARS[f"tag:yaml.org,2002:{_tag}"] = re.compile(rf"(?:{_pattern})\Z")
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _SCALARS[f"tag:yaml.org,2002:{_tag}"], _first)
 
 
 def read_text(path: Path) -> str:
@@ -75,9 +91,11 @@ def read_yaml(text: str, where: str) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
-        raise TriaxisError(f"{where}: {place}: {error.problem or error.context}; correct the YAML") from None
+        raise TriaxisError(
+            f"{where}: {place}: {one_line(str(error.problem or error.context))}; correct the YAML"
+        ) from None
     except yaml.YAMLError as error:
-        raise TriaxisError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+        raise TriaxisError(f"{where}: not YAML: {one_line(str(error))}") from None
     except (RecursionError, ValueError):
         raise TriaxisError(f"{where}: not a study: nested too deeply, or a number out of range") from None
     if data is None:

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from hashlib import sha256
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,24 +18,20 @@ from pydantic import (
     field_validator,
 )
 
-from triaxis.study.axes import AXIS_MODELS, SETTINGS, level_of, resolve, section_of, total_steps
+from triaxis.study.axes import MAX_STEPS, SETTINGS, level_of, resolve, section_of, total_steps
 from triaxis.study.design import Design, Exclusion, Point, combinations
 from triaxis.study.evaluation import Budget, Evaluation
 from triaxis.study.fields import AS_IS, MAX_WHOLE, Names, Range, Strict, Value
 from triaxis.study.identify import Identification, identify
+from triaxis.study.ids import run_id
 from triaxis.study.mistakes import Mistake, first_mistake, nearest, shown, unknown
+from triaxis.study.notes import notes_on, refuse_trained
 from triaxis.study.reading import read_text, read_yaml
 from triaxis.study.trajectory import Trajectory
 from triaxis.types import AXES, GROUPS, Level, TriaxisError
 
 MAX_SEEDS = 1000
 MAX_RUNS = 100_000
-ID_LENGTH = 80
-ID_ORDER = (  # of the settings in a run's id: what studies vary most comes first, since the end may be left out
-    "model.base", "optimization.learning_rate", "data.noise_rate", "data.structure", "data.task", "data.examples",
-    "data.difficulty", "data.replay_share", "optimization.steps", "optimization.epochs",
-)  # fmt: skip
-ID_ALWAYS = ID_ORDER[:3]  # shown even at their default: a list of runs is read by them
 
 
 @dataclass(frozen=True)
@@ -119,6 +113,7 @@ class Study(Strict):
     budget: Budget = Budget()
     _where: str = PrivateAttr(default="study")
     _user: frozenset[str] = PrivateAttr(default=frozenset())
+    _bases: dict[str, str] = PrivateAttr(default={})
 
     @field_validator("tasks")
     @classmethod
@@ -222,39 +217,49 @@ class Study(Strict):
         return self._conditions
 
     def runs(self) -> tuple[Run, ...]:
-        """Every condition with the first seed, then with the next: what is there when a study stops is balanced."""
-        return tuple(
-            Run(self._id(condition, seed), condition, seed, self.trajectory.steps_for(condition.total_steps))
-            for seed in self.seeds
-            for condition in self._conditions
-        )
+        """Every condition with the first seed, then with the next: what is there when a study stops is balanced.
 
-    def _id(self, condition: Condition, seed: int) -> str:
-        """Readable, safe in a file name, and a function of nothing but what the run does."""
-        measured = {
-            "settings": dict(condition.settings),
-            "steps": self.trajectory.steps_for(condition.total_steps),
-            "evaluation": self.evaluation.model_dump(),
-            "tasks": {group: sorted(names) for group, names in self.tasks.items()},
-            "seed": seed,
-        }
-        digest = sha256(dumps(measured, sort_keys=True).encode()).hexdigest()[:8]
-        end, text = f"-s{seed}-{digest}", ""
-        for name in (*ID_ORDER, *(name for name in SETTINGS if name not in ID_ORDER)):
-            axis, key = name.split(".")
-            level = condition.settings.get(name)
-            usual = level == AXIS_MODELS[axis].model_fields[key].get_default() and name not in ID_ALWAYS
-            if level is None or usual or key == "micro_batch_size":
-                continue
-            short = re.split(r"[/\\:]", str(level).rstrip("/\\"))[-1]
-            part = f"{',' if text else ''}{key}={re.sub(r'[^A-Za-z0-9._+-]', '_', short)}"
-            if len(text) + len(part) + len(end) <= ID_LENGTH:
-                text += part
-        return f"{text or 'run'}{end}"
+        An id is a function of nothing but what the run does: of its settings, trajectory, evaluation, tasks and seed,
+        and of the fingerprint of its base where there is one.
+        """
+        evaluation, tasks = self.evaluation.model_dump(), {group: sorted(names) for group, names in self.tasks.items()}
+        runs = []
+        for seed in self.seeds:
+            for condition in self._conditions:
+                steps = self.trajectory.steps_for(condition.total_steps)
+                done = {"steps": steps, "evaluation": evaluation, "tasks": tasks, "seed": seed}
+                base = self._bases.get(str(condition.settings["model.base"]))
+                done |= {"base": base} if base else {}
+                runs.append(Run(run_id(condition.settings, done), condition, seed, steps))
+        return tuple(runs)
+
+    def with_bases(self, fingerprints: Mapping[str, str]) -> Study:
+        """The study whose run ids depend on what the bases are, not on their names alone.
+
+        `fingerprints` maps a base to a short hash of its weights and tokenizer, and takes the place of those given
+        before; bases that it leaves out keep the ids of their names. It is no part of the study's file.
+        """
+        study = self.model_copy()
+        study._bases = dict(fingerprints)
+        return study
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]:
+        """Base to fingerprint, as given to `with_bases`."""
+        return dict(self._bases)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What weakens the study's claims without making them wrong, a sentence each."""
+        return notes_on(self._resolved, self.tasks, len(self.seeds))
+
+    @property
+    def _resolved(self) -> list[Mapping[str, Level]]:
+        return [condition.settings for condition in self._conditions]
 
     def identification(self) -> Identification:
         """What the design identifies, from every resolved setting, so that what moves with steps is known too."""
-        return identify([condition.settings for condition in self._conditions], len(self.seeds))
+        return identify(self._resolved, len(self.seeds))
 
     def check_tasks(self, known: Sequence[str]) -> None:
         """Refuse, as a TriaxisError with the nearest name, a task that isn't among those known."""
@@ -283,7 +288,7 @@ class Study(Strict):
             data[section] = {**data.get(section, {}), **change} if merge else change
             names |= {f"{section}.{key}" for key in change} if merge else {section}
         study = parse_study(data, self._where)
-        study._user = self._user | names
+        study._user, study._bases = self._user | names, self._bases
         return study
 
 
@@ -299,7 +304,11 @@ def _check_conditions(study: Study) -> None:
         if int(settings["data.examples"]) < int(batch):
             less = f"{settings['data.examples']} is less than optimization.batch_size {batch}"
             raise Mistake("data.examples", f"{less}; a batch would hold an example twice")
+        if condition.total_steps > MAX_STEPS:
+            many = f"{settings['optimization.epochs']} make {condition.total_steps:,} steps"
+            raise Mistake("optimization.epochs", f"{many}, more than {MAX_STEPS:,}; take fewer")
         study.trajectory.steps_for(condition.total_steps)
+    refuse_trained([condition.settings for condition in study.conditions()], study.tasks)
     n_runs = len(study.conditions()) * len(study.seeds)
     if n_runs > MAX_RUNS:
         raise Mistake(

@@ -9,6 +9,7 @@ from pydantic import PlainValidator
 from triaxis.study.fields import AS_IS, MAX_WHOLE, Strict
 from triaxis.study.mistakes import Mistake
 
+MAX_LISTED = 1000  # checkpoints
 SIXTY_FOURTHS = (1, 2, 4, 8, 16, 32, 48, 64)  # of all steps; 640 steps give the paper's 10 20 40 80 160 320 480 640
 
 
@@ -26,6 +27,8 @@ def _steps(value: object) -> tuple[int, ...] | Literal["auto"]:
     steps = value if isinstance(value, list | tuple) else ()
     if not steps or not all(type(step) is int and 0 <= step <= MAX_WHOLE for step in steps):
         raise ValueError("must be auto or a list of steps, such as [4, 16, 64]")
+    if len(steps) > MAX_LISTED:
+        raise ValueError(f"lists {len(steps)} steps, more than {MAX_LISTED}; every one is a checkpoint")
     if list(steps) != sorted(set(steps)):
         raise ValueError("steps must increase, each listed once")
     return tuple(steps)
