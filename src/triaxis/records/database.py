@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import errno
+import json
+import re
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from triaxis.records import versions
+from triaxis.records.paths import disk_full, is_folder, read_only
 from triaxis.types import RunFailed, TriaxisError
 from triaxis.version import __version__
 
-FORMAT = 1  # of the folder; a folder with a larger one was made by a newer Triaxis
-FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+FORMAT = 2  # of the folder; a folder with a larger one was made by a newer Triaxis
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -24,31 +27,24 @@ SCHEMA = (
     " message TEXT NOT NULL DEFAULT '')",
     "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL, source TEXT NOT NULL,"
     " place INTEGER NOT NULL)",
-    # a base is run '' at step 0, told from other bases by `base`; `evaluation` says what it was asked
+    # a base is run '' at step 0, told from other bases by `base`; `evaluation` says what it was asked, `sha256` is the
+    # part's, `version` the id of the versions that measured it
     "CREATE TABLE IF NOT EXISTS checkpoints (run TEXT NOT NULL, base TEXT NOT NULL DEFAULT '', step INTEGER NOT NULL,"
     " tokens INTEGER NOT NULL, epoch REAL NOT NULL, loss REAL, token_accuracy REAL, n_records INTEGER NOT NULL,"
-    " file TEXT NOT NULL, bytes INTEGER NOT NULL, evaluation TEXT NOT NULL DEFAULT '', PRIMARY KEY (run, base, step))",
+    " file TEXT NOT NULL, bytes INTEGER NOT NULL, evaluation TEXT NOT NULL DEFAULT '',"
+    " sha256 TEXT NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (run, base, step))",
     "CREATE TABLE IF NOT EXISTS costs (run TEXT NOT NULL, base TEXT NOT NULL DEFAULT '', step INTEGER NOT NULL,"
     " phase TEXT NOT NULL, seconds REAL NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (run, base, step, phase))",
+    versions.TABLE,
 )
-
-
-def disk_full(path: Path) -> RunFailed:
-    """The failure to raise where the disk (or a limit on files) left no room for `path`."""
-    return RunFailed(f"disk full while writing {path}; nothing measured is lost: free space and run again")
-
-
-@contextmanager
-def files_told(path: Path) -> Iterator[None]:
-    """The system's errors on writing `path` as one line with a remedy."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise disk_full(path) from None
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise read_only(path if path.is_dir() else path.parent) from None
-        raise RunFailed(f"{path}: can't be written ({error.strerror}); what is measured is kept: run again") from None
+FROM_1_TO_2 = (
+    "ALTER TABLE checkpoints ADD COLUMN sha256 TEXT NOT NULL DEFAULT ''",  # '': not known
+    "ALTER TABLE checkpoints ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
+    versions.TABLE,
+    "INSERT INTO versions SELECT 1, (SELECT value FROM meta WHERE key = 'created'), value, '', '', '', '', ''"
+    " FROM meta WHERE key = 'triaxis'",
+    "UPDATE meta SET value = '2' WHERE key = 'format'",
+)
 
 
 @contextmanager
@@ -64,6 +60,8 @@ def told(path: Path) -> Iterator[None]:
             raise RunFailed(f"{path}: busy for too long; stop the other program that has it open, and go on") from None
         if "readonly" in words:
             raise read_only(path.parent) from None
+        if is_folder(path):
+            raise TriaxisError(f"{path}: a folder, where the study's database should be; move it away") from None
         raise TriaxisError(f"{path}: can't be used ({words}); check the folder") from None
     except sqlite3.DatabaseError as error:
         raise _damaged(path, str(error)) from None
@@ -71,16 +69,20 @@ def told(path: Path) -> Iterator[None]:
         raise TriaxisError(f"{path}: may not be read; give yourself permission (chmod u+r)") from None
 
 
-def read_only(folder: Path) -> TriaxisError:
-    """The mistake of writing into a folder that may only be read."""
-    return TriaxisError(
-        f"{folder}: read-only, so the study can't go on here; give permission to write, or copy the folder"
-    )
-
-
 def _damaged(path: Path, what: str) -> TriaxisError:
     return TriaxisError(
         f"{path}: the study's database is damaged ({what}); put back a copy of it, records/ is untouched"
+    )
+
+
+def decoded(text: str, path: Path, what: str, kind: type = dict) -> Any:
+    """A JSON value (an object by default) out of the database at `path`. Raises TriaxisError where it is none."""
+    with suppress(ValueError, TypeError):
+        value = json.loads(text)
+        if isinstance(value, kind):
+            return value
+    raise TriaxisError(
+        f"{path}: damaged: {what} can't be read; run the study again, which writes it anew, or put back a copy"
     )
 
 
@@ -90,13 +92,16 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None, timeout=30.0)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        if _version(connection) is None:
+        version = _version(connection, path)
+        if version is None:
             with transaction(connection):
                 for statement in SCHEMA:
                     connection.execute(statement)
                 values = [("format", str(FORMAT)), ("triaxis", __version__)]
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", values)
                 connection.execute("INSERT INTO meta VALUES ('created', datetime('now'))")
+        elif version == 1:
+            _upgrade(connection)
     _check(connection, path)
     return connection
 
@@ -112,30 +117,47 @@ def connect_reader(path: Path) -> sqlite3.Connection:
             connection = sqlite3.connect(
                 f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=30.0
             )
-            _version(connection)
+            version = _version(connection, path)
         except sqlite3.OperationalError:
             with tempfile.TemporaryDirectory(prefix="triaxis-") as folder:
                 for part in (path, path.with_name(path.name + "-wal")):
                     if part.exists():
                         shutil.copyfile(part, Path(folder) / part.name)
-                connection = sqlite3.connect(":memory:", isolation_level=None)
-                copied = sqlite3.connect(Path(folder) / path.name)
-                copied.backup(connection)
-                copied.close()
+                connection = _in_memory(sqlite3.connect(Path(folder) / path.name))
+                version = _version(connection, path)
+        if version == 1:
+            connection = _in_memory(connection)
+            _upgrade(connection)
     _check(connection, path)
     return connection
 
 
-def _version(connection: sqlite3.Connection) -> int | None:
+def _in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A copy of a database that may be changed; the connection to the original is closed."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    connection.backup(copy)
+    connection.close()
+    return copy
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    with transaction(connection):
+        for statement in FROM_1_TO_2:
+            connection.execute(statement)
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int | None:
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
         return None
     row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+    if row is not None and not re.fullmatch("[1-9][0-9]*", str(row[0])):
+        raise _damaged(path, f"its format is {row[0]!r}")
     return int(row[0]) if row else None
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     with told(path):
-        version = _version(connection)
+        version = _version(connection, path)
         if version is None:
             raise TriaxisError(f"{path}: a study that was never begun; run it again")
         if version > FORMAT:

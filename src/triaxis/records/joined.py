@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from triaxis.records.checks import SHOWN
 from triaxis.records.columns import BASE, BY_NAME, LABEL, is_factor
 from triaxis.records.files import Origin
-from triaxis.records.parts import read_part
 from triaxis.records.table import Table, assembled
 from triaxis.records.typed import codes
-from triaxis.types import Checkpoint
+from triaxis.types import Checkpoint, TriaxisError
 
 if TYPE_CHECKING:
     from triaxis.records.store import RunStatus
@@ -26,26 +25,93 @@ MEASURED = ("tokens", "epoch", "loss", "token_accuracy")
 
 
 class Part(NamedTuple):
-    """A file of records with what the database knows of its checkpoint; a base has an empty run."""
+    """The records of a checkpoint with what the database knows of it; a base has an empty run."""
 
     run: str
     base: str
     checkpoint: Checkpoint
-    path: Path
+    records: pa.Table
 
 
 def joined(
-    parts: Sequence[Part], runs: Mapping[str, RunStatus], name: str, damaged: Sequence[str], *, text: bool
+    parts: Sequence[Part], runs: Mapping[str, RunStatus], name: str, damaged: Mapping[tuple[str, str, int], str]
 ) -> Table:
-    """The checked table of a study, rows in the order of `ORDER`."""
+    """The checked table of a study, rows in the order of `ORDER`; `damaged` are the parts that are not among `parts`.
+
+    Raises TriaxisError where there is nothing to put together, or no base for any run.
+    """
+    _check_parts(parts, runs, name, damaged)
     factors = sorted({factor for status in runs.values() for factor in status.levels if is_factor(factor)} | {BASE})
     tables = []
     for part in parts:
         for source in sources(part.run, part.base, runs):
-            tables.append(_with_columns(part, source, runs, factors, text=text))
+            tables.append(_with_columns(part, source, runs, factors))
     raw = pa.concat_tables(tables).unify_dictionaries()
     table = assembled([(raw, Origin(name, raw.num_rows))])
-    return Table(in_canonical_order(table.arrow), (*damaged, *table.warnings))
+    told, incomplete = standing({(p.run, p.checkpoint.step) for p in parts if p.run}, runs, damaged)
+    return Table(in_canonical_order(table.arrow), (*damaged.values(), *told, *table.warnings), incomplete)
+
+
+def _check_parts(
+    parts: Sequence[Part], runs: Mapping[str, RunStatus], name: str, damaged: Mapping[tuple[str, str, int], str]
+) -> None:
+    """Raise where a table of these parts would be refused, or hold no run, for a reason that a study has."""
+    of_runs = [part for part in parts if part.run]
+    bases = {part.base for part in parts if not part.run}
+    lost = [words for (run, _, _), words in damaged.items() if bool(run) != bool(of_runs)]
+    if not of_runs and lost:
+        raise TriaxisError(_first_of(lost))
+    if not parts:
+        raise TriaxisError(_first_of([*damaged.values()] or [f"{name}: nothing is measured yet; run the study"]))
+    if of_runs and not any(part.checkpoint.step == 0 or _level(runs[part.run], BASE) in bases for part in of_runs):
+        raise TriaxisError(
+            _first_of(lost or [f"{name}: no base is measured yet, so no gain can be told; run the study again"])
+        )
+
+
+def _first_of(lines: Sequence[str]) -> str:
+    return lines[0] + (f" ({len(lines) - 1:,} more parts are damaged)" if len(lines) > 1 else "")
+
+
+def standing(
+    measured: Collection[tuple[str, int]],
+    runs: Mapping[str, RunStatus],
+    damaged: Collection[tuple[str, str, int]],
+) -> tuple[list[str], frozenset[str]]:
+    """What is to be said of runs that failed or are unfinished, and which of the runs in the table are not whole.
+
+    `measured` are the runs and steps in the table. A run whose last checkpoint is damaged is not whole either.
+    """
+    last: dict[str, int] = {}
+    for run, step in measured:
+        last[run] = max(step, last.get(run, step))
+    failed = [run for run, status in runs.items() if status.state == "failed"]
+    unfinished = [run for run, status in runs.items() if status.state in ("waiting", "running")]
+    cut = {run for run, _, step in damaged if run in last and step > last[run]}
+    told = []
+    if failed:
+        reasons = [f"{run} ({_shortened(runs[run].message) or 'no reason given'})" for run in failed]
+        told.append(f"{_share(failed, runs)} failed: {_some(reasons)}; their checkpoints before that are here")
+    if unfinished:
+        there = sorted(unfinished, key=lambda run: run not in last)
+        reach = [f"{run} ({f'to step {last[run]}' if run in last else 'not measured'})" for run in there]
+        be = "is" if len(unfinished) == 1 else "are"
+        told.append(f"{_share(unfinished, runs)} {be} unfinished: {_some(reach)}; run the study again to go on")
+    return told, frozenset(last.keys() & {*failed, *unfinished, *cut})
+
+
+def _share(some: Sequence[str], runs: Mapping[str, RunStatus]) -> str:
+    return f"{len(some):,} of {len(runs):,} run{'s' * (len(runs) != 1)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _shortened(message: str) -> str:
+    line = (message.strip().splitlines() or [""])[0]
+    return line if len(line) <= 100 else line[:97] + "..."
 
 
 def _level(status: RunStatus, factor: str) -> Any:
@@ -60,10 +126,8 @@ def sources(run: str, base: str, runs: Mapping[str, RunStatus]) -> list[str]:
     return sorted(served) if runs else [""]
 
 
-def _with_columns(
-    part: Part, source: str, runs: Mapping[str, RunStatus], factors: Sequence[str], *, text: bool
-) -> pa.Table:
-    table = read_part(part.path, text=text)
+def _with_columns(part: Part, source: str, runs: Mapping[str, RunStatus], factors: Sequence[str]) -> pa.Table:
+    table = part.records
     n = table.num_rows
     status = runs.get(part.run)
     constants: dict[str, tuple[Any, pa.DataType]] = {"source": (source, LABEL)}

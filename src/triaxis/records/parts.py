@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from triaxis.records.columns import BY_NAME
-from triaxis.records.database import files_told
-from triaxis.types import Record, TriaxisError
+from triaxis.records.paths import files_told
+from triaxis.types import Record
 
 MAGIC = b"PAR1"
 COLUMNS = (  # of a part; the factors, the seed and the measurements of the checkpoint stand in the database
@@ -21,8 +22,8 @@ COLUMNS = (  # of a part; the factors, the seed and the measurements of the chec
 )  # fmt: skip
 
 
-def write_part(path: Path, records: Sequence[Record]) -> int:
-    """Write records to a file that is there whole, on the disk, or not at all; gives back its size in bytes.
+def write_part(path: Path, records: Sequence[Record]) -> tuple[int, str]:
+    """Write records to a file that is there whole, on the disk, or not at all; gives back its bytes and SHA-256.
 
     Holds no time and no place, so equal records make equal files.
     """
@@ -31,7 +32,7 @@ def write_part(path: Path, records: Sequence[Record]) -> int:
     pq.write_table(pa.table(arrays), sink, compression="zstd", write_page_checksum=True)
     content = sink.getvalue()
     write_atomically(path, content)
-    return int(content.size)
+    return int(content.size), hashlib.sha256(content).hexdigest()
 
 
 def write_atomically(path: Path, content: bytes | pa.Buffer) -> None:
@@ -63,29 +64,39 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def damage(path: Path, size: int) -> str | None:
-    """What is wrong with a part that should have `size` bytes; None where it is whole."""
+class DamagedPart(Exception):
+    """What is wrong with a part, in words that follow its path."""
+
+
+def check_part(path: Path, size: int, sha256: str = "") -> None:
+    """Raise DamagedPart where a part isn't there with its size and its end, and, where given, its hash."""
     try:
         with path.open("rb") as file:
             found = file.seek(0, os.SEEK_END)
             if found != size:
-                return f"has {found:,} of {size:,} bytes"
+                raise DamagedPart(f"has {found:,} of {size:,} bytes")
             file.seek(-len(MAGIC), os.SEEK_END)
-            return None if file.read() == MAGIC else "has no end"
+            if file.read() != MAGIC:
+                raise DamagedPart("has no end")
+            file.seek(0)
+            if sha256 and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                raise DamagedPart("was changed since it was written")
     except FileNotFoundError:
-        return "is gone"
+        raise DamagedPart("is gone") from None
     except OSError as error:
-        return f"can't be read ({error.strerror})"
+        raise DamagedPart(f"can't be read ({error.strerror})") from None
 
 
-def read_part(path: Path, *, text: bool) -> pa.Table:
-    """The records of a part, their checksums compared. Raises TriaxisError where they differ."""
+def read_part(path: Path, size: int, sha256: str, *, text: bool) -> pa.Table:
+    """The records of a part, its hash compared. Raises DamagedPart where it differs or they can't be decoded."""
+    check_part(path, size, sha256)
     columns = [name for name in COLUMNS if text or name != "text"]
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read(columns=columns, use_threads=False)  # threads cost more than so small a file
-    except (OSError, pa.ArrowException) as error:
-        line = str(error).strip().splitlines()[0]
-        raise TriaxisError(
-            f"{path}: damaged, or replaced while it was read ({line}); try again, or delete it and run the study again"
-        ) from None
+            table = file.read(columns=columns, use_threads=False)  # threads cost more than so small a file
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DamagedPart(f"can't be decoded ({line})") from None
+    if [(field.name, field.type) for field in table.schema] != [(name, BY_NAME[name].type) for name in columns]:
+        raise DamagedPart("has other columns than it was written with")
+    return table

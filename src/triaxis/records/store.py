@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -13,15 +12,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
-from triaxis.records.database import connect_reader, connect_writer, files_told, told, transaction
-from triaxis.records.parts import damage, write_atomically, write_part
+from triaxis.records import versions
+from triaxis.records.database import connect_reader, connect_writer, decoded, told, transaction
+from triaxis.records.folder import DATABASE, check_folder, locked, make_folder
+from triaxis.records.parts import DamagedPart, check_part, read_part, write_atomically, write_part
+from triaxis.records.paths import files_told
 from triaxis.records.table import Table
-from triaxis.types import Checkpoint, Level, Record, TriaxisError
+from triaxis.types import Checkpoint, Level, Record
+
+if TYPE_CHECKING:
+    from triaxis.records.joined import Part
 
 State = Literal["waiting", "running", "done", "failed"]
-OURS = ("study.yaml", "study.db", "study.db-wal", "study.db-shm", "lock", "records", "state")
+Key = tuple[str, str, int]  # of a checkpoint: run, base, step
+PARTS = "SELECT run, base, step, tokens, epoch, loss, token_accuracy, file, bytes, sha256 FROM checkpoints"
 
 
 class CostRow(NamedTuple):
@@ -36,6 +42,16 @@ class CostRow(NamedTuple):
 
 
 Costs = Mapping[str, tuple[float, int]]  # phase: seconds, tokens
+
+
+class RunRow(NamedTuple):
+    """A run as it is made known; `levels` are its factors as `axis.factor`, `settings` all that it resolves to."""
+
+    run: str
+    seed: int
+    source: str
+    levels: Mapping[str, Level]
+    settings: Mapping[str, Any]
 
 
 class SettingLike(Protocol):
@@ -67,13 +83,15 @@ class Store:
     """A study's folder: `study.yaml`, `study.db`, `records/`, `state/`. One process writes, any number read.
 
     Parts of `records/` are written before their row in the database; a part without a row doesn't count and is written
-    again, a row without its whole part is told in `damaged` and its checkpoint doesn't count as done.
+    again, a row whose part is not what was written (its SHA-256 is in the row) is told in `damaged` and its checkpoint
+    doesn't count as done. Hashes are compared at opening to write, and by readers when they read the table.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: int | None) -> None:
         self.path = path
         self._db = connection
         self._lock = lock
+        self._version = 0  # the id of the versions that run now, for a writer
         self._damaged = self._find_damage()
 
     @classmethod
@@ -85,7 +103,7 @@ class Store:
         Raises TriaxisError where the folder holds something else, can't be written to, or another process has it.
         """
         folder = Path(path)
-        _make_folder(folder)
+        make_folder(folder)
         store = cls._writer(folder)
         try:
             write_atomically(folder / "study.yaml", study_yaml.encode())
@@ -106,24 +124,25 @@ class Store:
         Raises TriaxisError where it is no study's, was made by a newer Triaxis, is damaged, or another process has it.
         """
         folder = Path(path)
-        if not folder.is_dir():
-            raise TriaxisError(f"{folder}: no such folder; check the path")
-        if not (folder / "study.db").exists():
-            tables = sorted(p.name for p in folder.iterdir() if p.suffix in (".csv", ".tsv", ".parquet"))
-            hint = f"name the table: {folder / tables[0]}" if tables else "give the folder that 'triaxis run' made"
-            raise TriaxisError(f"{folder}: not a study (it has no study.db); {hint}")
+        check_folder(folder)
         if read_only:
-            return cls(folder, connect_reader(folder / "study.db"), None)
+            return cls(folder, connect_reader(folder / DATABASE), None)
         return cls._writer(folder)
 
     @classmethod
     def _writer(cls, folder: Path) -> Self:
-        lock = _locked(folder)
+        lock, connection = locked(folder), None
         try:
-            return cls(folder, connect_writer(folder / "study.db"), lock)
+            connection = connect_writer(folder / DATABASE)
+            store = cls(folder, connection, lock)
+            with store._change():
+                store._version = versions.remember(connection)
         except BaseException:
+            if connection is not None:
+                connection.close()
             os.close(lock)
             raise
+        return store
 
     def close(self) -> None:
         """Let go of the database and, if it was held, the lock."""
@@ -146,14 +165,20 @@ class Store:
         self, run: str, seed: int, source: str, levels: Mapping[str, Level], settings: Mapping[str, Any]
     ) -> None:
         """Make a run known; one that is known already keeps its state. `levels` are its factors as `axis.factor`."""
-        _check_name(run)
-        row = (run, seed, source, json.dumps(dict(levels)), json.dumps(dict(settings)))
+        self.add_runs([RunRow(run, seed, source, levels, settings)])
+
+    def add_runs(self, runs: Iterable[RunRow | tuple[str, int, str, Mapping[str, Level], Mapping[str, Any]]]) -> None:
+        """Make runs known as `add_run` does, all of them or none: one wait for the disk."""
+        rows = []
+        for run, seed, source, levels, settings in runs:
+            _check_name(run)
+            rows.append((run, seed, source, json.dumps(dict(levels)), json.dumps(dict(settings))))
         with self._change():
-            self._db.execute(
+            self._db.executemany(
                 "INSERT INTO runs (run, seed, source, levels, settings) VALUES (?, ?, ?, ?, ?) ON CONFLICT (run)"
                 " DO UPDATE SET seed = excluded.seed, source = excluded.source, levels = excluded.levels,"
                 " settings = excluded.settings",
-                row,
+                rows,
             )
 
     def write_checkpoint(self, run: str, checkpoint: Checkpoint, records: Sequence[Record], costs: Costs) -> None:
@@ -193,14 +218,15 @@ class Store:
         file: str,
         evaluation: str = "",
     ) -> None:
-        size = write_part(self.path / "records" / file, records)
+        size, sha256 = write_part(self.path / "records" / file, records)
         c = checkpoint
-        row = (run, base, c.step, c.tokens, c.epoch, c.loss, c.token_accuracy, len(records), file, size, evaluation)
+        measured = (c.tokens, c.epoch, c.loss, c.token_accuracy, len(records))
+        row = (run, base, c.step, *measured, file, size, evaluation, sha256, self._version)
         spent = [(run, base, c.step, phase, seconds, tokens) for phase, (seconds, tokens) in costs.items()]
         key = (run, base, c.step)
         before = self._rows("SELECT file FROM checkpoints WHERE run = ? AND base = ? AND step = ?", key)
         with self._change():
-            self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             self._db.execute("DELETE FROM costs WHERE run = ? AND base = ? AND step = ?", key)
             self._db.executemany("INSERT INTO costs VALUES (?, ?, ?, ?, ?, ?)", spent)
         for (old,) in before:
@@ -225,28 +251,31 @@ class Store:
     def _change(self) -> Any:
         if self._lock is None:
             raise ValueError(f"{self.path} was opened to read")
-        with told(self.path / "study.db"), transaction(self._db):
+        with told(self.path / DATABASE), transaction(self._db):
             yield
 
     # Reading
 
     @property
     def damaged(self) -> tuple[str, ...]:
-        """Parts that are missing or half-written, each with what to do; their checkpoints don't count as done."""
+        """Parts that are gone, cut off or changed, each with what to do; their checkpoints don't count as done."""
         return tuple(self._damaged.values())
 
-    def _find_damage(self) -> dict[tuple[str, str, int], str]:
+    def _find_damage(self) -> dict[Key, str]:
+        """Parts that are not whole; for a writer also those that are not what was written."""
         found = {}
-        for run, base, step, file, size in self._rows("SELECT run, base, step, file, bytes FROM checkpoints"):
+        for run, base, step, file, size, sha256 in self._rows(
+            "SELECT run, base, step, file, bytes, sha256 FROM checkpoints"
+        ):
             path = self.path / "records" / file
-            problem = damage(path, size)
-            if problem:
-                what = f"step {step} of run {run}" if run else f"base {base}"
-                found[run, base, step] = f"{path}: {problem}; {what} doesn't count: run the study again to measure it"
+            try:
+                check_part(path, size, sha256 if self._lock is not None else "")
+            except DamagedPart as damage:
+                found[run, base, step] = _in_words((run, base, step), path, damage)
         return found
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with told(self.path / "study.db"):
+        with told(self.path / DATABASE):
             return self._db.execute(query, values).fetchall()
 
     def done(self, run: str) -> set[int]:
@@ -268,7 +297,14 @@ class Store:
         columns = "run, seed, source, levels, settings, state, message"
         return [
             RunStatus(
-                run, seed, source, json.loads(levels), json.loads(settings), state, message, tuple(steps.get(run, ()))
+                run,
+                seed,
+                source,
+                decoded(levels, self.path / DATABASE, f"levels of run {run}"),
+                decoded(settings, self.path / DATABASE, f"settings of run {run}"),
+                state,
+                message,
+                tuple(steps.get(run, ())),
             )
             for run, seed, source, levels, settings, state, message in self._rows(
                 f"SELECT {columns} FROM runs ORDER BY rowid"
@@ -282,72 +318,75 @@ class Store:
     def settings(self) -> list[tuple[str, Any, str]]:
         """Every resolved setting of the study as (name, value, where it came from)."""
         rows = self._rows("SELECT name, value, source FROM settings ORDER BY place")
-        return [(name, json.loads(value), source) for name, value, source in rows]
+        place = self.path / DATABASE
+        return [(name, decoded(value, place, f"setting {name}", object), source) for name, value, source in rows]
 
     def study(self) -> dict[str, Any]:
-        """The study as it was given to `create`."""
+        """The study as it was given to `create`. Raises TriaxisError where that can't be read any more."""
         rows = self._rows("SELECT value FROM meta WHERE key = 'study'")
-        return dict(json.loads(rows[0][0])) if rows else {}
+        study: dict[str, Any] = decoded(rows[0][0] if rows else "", self.path / DATABASE, "the study")
+        return study
 
     def provenance(self) -> dict[str, str]:
-        """The version that made the folder, and when (UTC)."""
-        return dict(self._rows("SELECT key, value FROM meta WHERE key IN ('format', 'triaxis', 'created')"))
+        """The version that made the folder, when (UTC), and `measured with`: the versions that its records come from.
 
-    def trajectory_checkpoints(self, run: str) -> list[Checkpoint]:
-        """The checkpoints of a run that are measured and whole, by step."""
-        columns = "step, tokens, epoch, loss, token_accuracy"
-        rows = self._rows(f"SELECT {columns} FROM checkpoints WHERE run = ? AND base = '' ORDER BY step", (run,))
-        return [Checkpoint(*row) for row in rows if (run, "", row[0]) not in self._damaged]
+        Where these are several, the last is first. Before anything is measured they are those that opened it.
+        """
+        told_by = dict(self._rows("SELECT key, value FROM meta WHERE key IN ('format', 'triaxis', 'created')"))
+        columns = f"SELECT opened, {', '.join(versions.NAMES)}, platform FROM versions"
+        used = self._rows(f"{columns} WHERE id IN (SELECT version FROM checkpoints) ORDER BY id")
+        used = used or self._rows(f"{columns} ORDER BY id DESC LIMIT 1")
+        return told_by | ({"measured with": versions.measured_with(used)} if used else {})
+
+    def size(self) -> int:
+        """Bytes of the records, as the database has them, and of the database itself; what is in `state/` is not."""
+        parts = int(self._rows("SELECT COALESCE(SUM(bytes), 0) FROM checkpoints")[0][0])
+        files = (self.path / f"{DATABASE}{end}" for end in ("", "-wal"))
+        return parts + sum(file.stat().st_size for file in files if file.exists())
 
     def table(self, *, text: bool = True, runs: Collection[str] | None = None) -> Table:
         """Every record with its run's factors and its checkpoint's measurements, in canonical order.
 
-        `text` False leaves responses out; `runs` keeps only these and their bases. Raises TriaxisError where nothing is
-        measured yet. Parts that are not whole are left out, with a warning each.
+        `text` False leaves responses out; `runs` keeps only these and their bases. Parts that are damaged are left out,
+        with a warning each; runs that failed or are unfinished are told too, and are the table's `incomplete`. Raises
+        TriaxisError where nothing, or no base of any run, is measured and whole.
         """
-        from triaxis.records.joined import Part, joined, sources
+        from triaxis.records.joined import joined, sources
 
-        with told(self.path / "study.db"), transaction(self._db, "DEFERRED"):
-            known = {status.run: status for status in self.status() if runs is None or status.run in runs}
-            rows = self._rows("SELECT run, base, step, tokens, epoch, loss, token_accuracy, file FROM checkpoints")
-        parts = [
-            Part(run, base, Checkpoint(step, *measured), self.path / "records" / file)
-            for run, base, step, *measured, file in rows
-            if sources(run, base, known) and (run, base, step) not in self._damaged
-        ]
-        if not parts:
-            raise TriaxisError(f"{self.path}: nothing is measured yet; run the study")
-        return joined(parts, known, str(self.path), self.damaged, text=text)
+        known, parts = self._read(runs, text)
+        damaged = {key: words for key, words in self._damaged.items() if sources(key[0], key[1], known)}
+        return joined(parts, known, str(self.path), damaged)
+
+    def _read(self, runs: Collection[str] | None, text: bool) -> tuple[dict[str, RunStatus], list[Part]]:
+        """The runs and their whole parts. One that a writer replaced meanwhile is no damage: then all is read again."""
+        from triaxis.records.joined import Part, sources
+
+        while True:
+            with told(self.path / DATABASE), transaction(self._db, "DEFERRED"):
+                known = {status.run: status for status in self.status() if runs is None or status.run in runs}
+                rows = {row[:3]: row[3:] for row in self._rows(PARTS)}
+            parts, damaged = [], {}
+            for (run, base, step), (*measured, file, size, sha256) in rows.items():
+                if (run, base, step) in self._damaged or not sources(run, base, known):
+                    continue
+                path = self.path / "records" / file
+                try:
+                    records = read_part(path, size, sha256, text=text)
+                    parts.append(Part(run, base, Checkpoint(step, *measured), records))
+                except DamagedPart as damage:
+                    damaged[run, base, step] = _in_words((run, base, step), path, damage)
+            now = {row[:3]: row[3:] for row in self._rows(PARTS)} if damaged else rows
+            if all(now.get(key) == rows[key] for key in damaged):
+                self._damaged |= damaged
+                return known, parts
+
+
+def _in_words(key: Key, path: Path, damage: DamagedPart) -> str:
+    run, base, step = key
+    what = f"step {step} of run {run}" if run else f"base {base}"
+    return f"{path}: {damage}; {what} doesn't count: run the study again to measure it"
 
 
 def _check_name(run: str) -> None:
     if not run or run[0] in "._" or "/" in run or "\0" in run:
         raise ValueError(f"{run!r} can't be a run's id: it names a folder")
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise TriaxisError(f"{folder}: a file, where the study's folder should be; choose another place")
-    with files_told(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    foreign = sorted(p.name for p in folder.iterdir() if p.name not in OURS)
-    if foreign and not (folder / "study.db").exists():
-        raise TriaxisError(f"{folder}: holds {foreign[0]!r} and no study; choose a new or empty folder")
-
-
-def _locked(folder: Path) -> int:
-    """The handle of the writers' lock, which the system lets go of however the process ends."""
-    with files_told(folder / "lock"):
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(handle)
-        raise TriaxisError(
-            f"another process (pid {owner}) is running this study in {folder}; wait for it or stop it"
-        ) from None
-    with files_told(folder / "lock"):
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-    return handle

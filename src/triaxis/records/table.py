@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +18,7 @@ import pyarrow.parquet as pq
 from triaxis.records.checks import check
 from triaxis.records.columns import BY_NAME, in_order, is_factor
 from triaxis.records.files import Origin, check_header, read_file, unused
+from triaxis.records.paths import MISPLACED, is_folder, misplaced
 from triaxis.records.typed import codes, label, position, typed, typed_factor
 from triaxis.types import Level, TriaxisError
 
@@ -26,11 +29,13 @@ class Table:
 
     `arrow` has the columns of `triaxis.records.columns.COLUMNS` in their order and types, then the factors; those that
     are needed, defaulted, or belong to records and summaries are always there, measurements only where the input has
-    them. `warnings` tells what was dropped, defaulted or is doubtful.
+    them. `warnings` tells what was dropped, defaulted or is doubtful. `incomplete` are the runs of a study's table that
+    failed, are unfinished, or lost their last checkpoint; of a table from files that is not known.
     """
 
     arrow: pa.Table
     warnings: tuple[str, ...] = ()
+    incomplete: frozenset[str] = frozenset()
 
     @property
     def n_rows(self) -> int:
@@ -66,8 +71,12 @@ class Table:
                 pa_csv.write_csv(arrow, draft, options)
             draft.replace(path)
         except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise TriaxisError(f"{path}: can't be written ({error.strerror or error}); choose another place") from None
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            if error.errno in MISPLACED:
+                raise misplaced(path, error) from None
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise TriaxisError(f"{path}: can't be written ({reason}); choose another place") from None
 
 
 def read_table(*paths: str | Path, text: bool = True) -> Table:
@@ -79,13 +88,16 @@ def read_table(*paths: str | Path, text: bool = True) -> Table:
     files = [Path(path) for path in paths]
     if not files:
         raise TriaxisError("no table given; name a CSV or Parquet file")
-    for folder in filter(Path.is_dir, files):
+    for folder in filter(is_folder, files):
         if len(files) > 1:
             raise TriaxisError(f"{folder}: a folder among several tables; give it alone")
         from triaxis.records.store import Store  # a store reads its parts as tables
 
         with Store.open(folder, read_only=True) as store:
-            return store.table(text=text)
+            table = store.table(text=text)
+        if not any(table.arrow["run"].chunk(0).dictionary.to_pylist()):
+            raise TriaxisError(f"{folder}: no run is measured yet; run the study, or wait for a checkpoint")
+        return table
     return assembled(read_file(file, text=text) for file in files)
 
 
