@@ -177,6 +177,10 @@ BAD = [  # what is typed, and what the one line must say
     (["run", "unknown-task.yaml"], "did you mean chain"),
     (["run", "unknown-base.yaml"], "lab:strong"),
     (["run", "level.yaml"], "data.difficulty"),
+    (["run", "no-mode.yaml"], "evaluation.modes: refusal"),
+    (["run", "trained-on.yaml"], "tasks.far_ood"),
+    (["run", "too-many.yaml"], "data.examples"),
+    (["run", "replay.yaml"], "data.replay_share"),
     (["run", "small-budget.yaml"], "budget.minutes"),
     (["run", "small-disk.yaml"], "budget.disk_gb"),
     (["study", "check", "unknown-key.yaml"], "did you mean optimization.learning_rate"),
@@ -207,6 +211,11 @@ def bad_inputs(tmp_path_factory):
     declared(folder, "unknown-task.yaml", tasks={"in_domain": ["chian"]})
     declared(folder, "unknown-base.yaml", model={"base": "lab:stronk"})
     declared(folder, "level.yaml", data=SMALL["data"] | {"difficulty": "40"})
+    declared(folder, "no-mode.yaml", evaluation={"items": 6, "modes": ["direct"]})
+    declared(folder, "trained-on.yaml", data=SMALL["data"] | {"task": "boolean"})
+    declared(folder, "too-many.yaml", data=SMALL["data"] | {"examples": 10**12})
+    only = {"in_domain": ["refusal"]}
+    declared(folder, "replay.yaml", data=SMALL["data"] | {"task": "refusal", "replay_share": 0.5}, tasks=only)
     declared(folder, "small-budget.yaml", budget={"minutes": 0.001})
     declared(folder, "small-disk.yaml", budget={"disk_gb": 1e-6})
     (folder / "bad.csv").write_text("run,step,task,score\na,0,t,0.5\na,1,t,much\n")
@@ -223,6 +232,48 @@ def test_bad_input_is_one_line_and_exit_code_2(bad_inputs, words, told):
     assert "Traceback" not in result.stderr and not result.stdout
     if result.stderr.startswith("triaxis: "):  # a mistake in the words of a command is Typer's, which shows its usage
         assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_refused_budget_leaves_a_finished_study_alone(finished, tmp_path):
+    folder, _ = finished
+    out = tmp_path / "out"
+    subprocess.run(["cp", "-r", folder / "out", out], check=True)
+    refused = triaxis("run", declared(tmp_path, budget={"minutes": 0.001}), "--out", out)
+    assert refused.returncode == 2 and "budget.minutes" in refused.stderr
+    assert json.loads(triaxis("show", out, "--json").stdout)["trajectories"]
+
+
+def test_a_damaged_part_is_measured_again(finished, tmp_path):
+    folder, _ = finished
+    out = tmp_path / "out"
+    subprocess.run(["cp", "-r", folder / "out", out], check=True)
+    part = sorted((out / "records").rglob("step-*.parquet"))[1]
+    content = bytearray(part.read_bytes())
+    content[-40] ^= 0x55
+    part.write_bytes(content)
+    again = triaxis("run", folder / "study.yaml", "--out", out)
+    assert again.returncode == 0, again.stderr
+    assert digest(out) == digest(folder / "out")
+
+
+def test_two_folders_of_one_name_are_two_bases(tmp_path):
+    from triaxis.axes.model import base_path
+
+    ids = []
+    for place, base in (("a", "lab:weak"), ("b", "lab:strong")):
+        (tmp_path / place).mkdir()
+        subprocess.run(["cp", "-r", base_path(base), tmp_path / place / "mine"], check=True)
+        declared(tmp_path / place, model={"base": "./mine"}, seeds=[0])
+        checked = triaxis("study", "check", "study.yaml", "--json", folder=tmp_path / place)
+        assert checked.returncode == 0, checked.stderr
+        ids.append({run["run"] for run in json.loads(checked.stdout)["runs"]})
+    assert not ids[0] & ids[1]
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path):
+    piped = f"{TRIAXIS} analyze --published --json | head -c 100; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", piped], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1].endswith("0") and "Traceback" not in result.stderr
 
 
 def run_in_background(study, out):

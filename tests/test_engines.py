@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -51,6 +52,12 @@ def forever(_):
     while True:
         yield os.getpid()
         time.sleep(0.01)
+
+
+def half_a_message(_):
+    """Dies while its measurement is under way: larger than what a pipe holds."""
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    yield bytes(200_000_000)
 
 
 def touches(folder):
@@ -118,6 +125,33 @@ def test_a_job_that_always_dies_fails_and_others_go_on(engine):
     list(engine.watch())
     assert engine.collect("bad").state == "failed" and "SIGKILL" in engine.collect("bad").message
     assert engine.collect("good").state == "done"
+
+
+def test_a_process_that_dies_while_it_sends_is_heard_of(engine):
+    engine.submit("a", work("half_a_message"), lambda: None)
+    engine.submit("b", work("count"), lambda: 1)
+    measured = 0
+    for event in engine.watch():
+        if event.kind == "started" and event.job == "a":
+            time.sleep(1.5)  # nobody reads: the message stays half sent when its process is killed
+        measured += event.kind == "measured" and event.job == "a"
+    assert measured == 0 and engine.collect("a").state == "failed" and engine.collect("a").tries == 2
+    assert engine.collect("b").state == "done"
+
+
+def test_a_worker_that_died_while_idle_costs_no_job_a_try():
+    pool = LocalPool(2)
+    try:
+        pool.submit("a", work("count"), lambda: 1)
+        list(pool.watch())
+        [worker] = pool._workers
+        worker.process.kill()
+        worker.process.join()
+        pool.submit("b", work("count"), lambda: 2)
+        kinds = [e.kind for e in pool.watch()]
+        assert kinds == ["started", "measured", "measured", "done"] and pool.collect("b").tries == 1
+    finally:
+        pool.close()
 
 
 def test_cancel_waiting_running_and_settled(engine):

@@ -30,19 +30,21 @@ def analyze(table: Table, *, study: Study | None = None, seed: int = 0) -> Analy
         raise TriaxisError("the table has base rows only: no run to analyse; add rows with a run id")
     warnings = panel.warnings
     if study is not None:
-        warnings += _against_study(study, {series.run for series in panel.series})
+        warnings += [*study.notes, *_against_study(study, {series.run for series in panel.series})]
     tasks = task_paths(panel)
     groups = group_paths(tasks, warnings)
     task_noise, group_noise = seed_noises(tasks), seed_noises(groups)
-    conditions = {key: condition_trajectory(own, group_noise.of(own[0])) for key, own in by_condition(groups).items()}
-    found = effects(groups, warnings)
+    # A run that failed or is still under way has no last checkpoint to be compared: its trajectory is all it gives.
+    whole = [path for path in groups if path.run not in table.incomplete]
+    conditions = {key: condition_trajectory(own, group_noise.of(own[0])) for key, own in by_condition(whole).items()}
+    found = effects(whole, warnings)
     return Analysis(
         trajectories=_runs(tasks, task_noise),
         group_trajectories=_runs(groups, group_noise),
         condition_trajectories=tuple(conditions.values()),
-        summaries=group_summaries(groups, conditions),
+        summaries=group_summaries(whole, conditions),
         effects=found,
-        verdicts=verdicts(tasks, panel),
+        verdicts=verdicts([path for path in tasks if path.run not in table.incomplete], panel),
         warnings=(*table.warnings, *warnings),
         factors=panel.factors,
         n_records=panel.n_records,

@@ -54,6 +54,10 @@ def finished(paths: Sequence[Path], warnings: list[str]) -> list[Path]:
             told = f"run {path.run}: {end}: not in effects"
             if told not in warnings:
                 warnings.append(told)
+    if len(last := sorted({path.steps[-1] for path in kept})) > 1:
+        told = f"runs end at different steps ({last[0]} to {last[-1]}): the last checkpoint compares them as they are"
+        if told not in warnings:
+            warnings.append(told)
     return kept
 
 

@@ -55,9 +55,11 @@ def main() -> int:
         return _say(mistake, 2)
     except RunFailed as failure:
         return _say(failure, 1)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stderr.close()
-        return 0
+    except SystemExit as leaving:  # Typer's answer to a reader of a pipe that has seen enough
+        if isinstance(leaving.__context__, BrokenPipeError):
+            sys.stderr.close()
+            return 0
+        raise
     if code == INTERRUPTED:
         return _say("stopped; what is measured is kept, and the same command goes on from there", 1)
     return code

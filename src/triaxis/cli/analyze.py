@@ -31,7 +31,7 @@ def analyze(
     from triaxis.study import load_study
 
     if published == bool(paths):
-        raise TriaxisError("triaxis analyze: give a folder or a table, or --published, and not both")
+        raise TriaxisError("analyze: give a folder or a table, or --published, and not both")
     declared = load_study(study) if study is not None else None
     if published:
         from triaxis.records import published as published_table
@@ -70,7 +70,7 @@ def records(
     from triaxis.records import verify as verify_store
 
     if verify == (out is not None):
-        raise TriaxisError("triaxis records: give --out FILE to export, or --verify, and not both")
+        raise TriaxisError("records: give --out FILE to export, or --verify, and not both")
     if out is not None:
         suffix = {"parquet": ".parquet", "csv": ".csv", None: out.suffix}.get(to)
         if suffix is None or suffix != out.suffix:
@@ -91,11 +91,18 @@ def records(
         raise typer.Exit(1)
 
 
+def as_stored(study: Study) -> dict[str, object]:
+    """A study as its folder keeps it; `study_of` makes the same of it."""
+    return {"study": study.to_dict(), "fingerprints": dict(study.fingerprints)}
+
+
 def study_of(store: Store) -> Study:
     """The study that a folder was made for."""
     from triaxis.study import parse_study
 
-    return parse_study(store.study(), where=str(store.path / "study.yaml"))
+    stored = store.study()
+    study = parse_study(stored.get("study"), where=str(store.path / "study.yaml"))
+    return study.with_bases(stored.get("fingerprints", {}))
 
 
 def table_of(store: Store, study: Study) -> Table:

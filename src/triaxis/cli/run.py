@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from importlib.resources import as_file, files
@@ -11,20 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triaxis.types import RunFailed
+from triaxis.types import RunFailed, TriaxisError
 
 if TYPE_CHECKING:
     from triaxis.study import Study
 
-SEEDS_APART = 100  # between the seeds of demos: no run of one demo is a run of another
+SEEDS_APART = 100  # between the seeds of demos, and at most as many: no run of one demo is a run of another
 
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default.")]
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="The study's folder.")] = Path("triaxis-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other data and other items.")] = 0,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Replicates a condition.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=10**6, help="Another seed gives other data and other items.")] = 0,
+    seeds: Annotated[int | None, typer.Option(min=1, max=SEEDS_APART, help="Replicates a condition.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A smaller study, in a minute.")] = False,
     jobs: Jobs = None,
 ) -> None:
@@ -55,31 +54,36 @@ def run(
 def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
     from rich.console import Console
 
+    from triaxis.cli.analyze import as_stored
     from triaxis.cli.output import write_outputs
     from triaxis.cli.progress import Progress
-    from triaxis.execute.check import check
+    from triaxis.execute.check import checked
+    from triaxis.execute.engines import cores
     from triaxis.records import Store
 
-    check(study)
-    processes = jobs or len(os.sched_getaffinity(0))
+    study, notes = checked(study)
+    for note in notes:
+        print(f"triaxis: note: {note}", file=sys.stderr)
+    processes = jobs or cores()
     began = time.monotonic()
-    with Store.create(out, text, study.to_dict(), study.settings) as store:
-        if study.budget.minutes is not None or study.budget.disk_gb is not None:
-            from triaxis.execute.cost import estimate
+    if study.budget.minutes is not None or study.budget.disk_gb is not None:
+        from triaxis.execute.cost import estimate
 
-            estimate(study, processes)
+        estimate(study, processes)  # refuses a budget that can't hold one run, before the folder becomes this study's
+    with Store.create(out, text, as_stored(study), study.settings) as store:
         from triaxis.execute.conduct import conduct
-        from triaxis.execute.local import LocalPool
+        from triaxis.execute.engines import make_engine
 
         for damage in store.damaged:
             print(f"triaxis: {damage}", file=sys.stderr)
         with Progress(study, store, Console(stderr=True)) as progress:
-            ended = conduct(study, store, LocalPool(processes), progress.heard)
-        if not any(store.done(r.id) for r in study.runs()):
-            raise RunFailed(f"{out}: no checkpoint was measured; {next(iter(ended.failed.values()), ended.stopped)}")
-        write_outputs(study, store, Console(), seconds=time.monotonic() - began)
-    for job, reason in ended.failed.items():
-        print(f"triaxis: {job} failed: {reason}", file=sys.stderr)
+            ended = conduct(study, store, make_engine(processes), progress.heard)
+        for job, reason in ended.failed.items():
+            print(f"triaxis: {job} failed: {reason}", file=sys.stderr)
+        try:
+            write_outputs(study, store, Console(), seconds=time.monotonic() - began)
+        except TriaxisError as lacking:  # nothing was wrong with what the user gave
+            raise RunFailed(str(lacking)) from None
     if ended.stopped:
         print(f"triaxis: {ended.stopped}; {ended.left} runs are left, the same command goes on", file=sys.stderr)
     if ended.failed or ended.stopped:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,15 +20,16 @@ def check(
     """The resolved study, its runs, its cost on this machine, and what it can and can't identify. Nothing is run."""
     from rich.console import Console
 
-    from triaxis.execute.check import check as check_study
+    from triaxis.execute.check import checked
+    from triaxis.execute.engines import cores
     from triaxis.study import load_study
 
     declared = load_study(study)
-    check_study(declared)
+    declared, notes = checked(declared)
     from triaxis.execute.cost import estimate  # loads torch, which a mistake in the study need not wait for
 
     runs = declared.runs()
-    processes = jobs or len(os.sched_getaffinity(0))
+    processes = jobs or cores()
     with Console(stderr=True).status("calibrating on this machine"):
         total, longest = estimate(declared, processes)
     identified = declared.identification().describe()
@@ -52,6 +52,7 @@ def check(
             "runs": [{"run": r.id, "seed": r.seed, **r.condition.levels, "steps": r.steps} for r in runs],
             "cost": cost,
             "identification": identified,
+            "notes": notes,
         }
         print(json.dumps(document, indent=1, default=list))
         return
@@ -68,3 +69,7 @@ def check(
     print("\nWhat this design can identify")
     for line in identified:
         print(f"  {line}")
+    if notes:
+        print("\nNotes")
+    for note in notes:
+        print(f"  {note}")

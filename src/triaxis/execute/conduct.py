@@ -46,8 +46,7 @@ def conduct(study: Study, store: Store, engine: Engine, watcher: Watcher = lambd
     kept, and conducting again goes on from there.
     """
     runs = {run.id: run for run in study.runs()}
-    for run in runs.values():
-        store.add_run(run.id, run.seed, study.name, run.condition.levels, run.condition.settings)
+    store.add_runs((r.id, r.seed, study.name, r.condition.levels, r.condition.settings) for r in runs.values())
     jobs = list(to_do(study, store))
     for job in jobs:
         if job.id in runs:
@@ -78,10 +77,11 @@ def to_do(study: Study, store: Store) -> Iterator[Job]:
     for base in sorted(by_base.keys() - store.bases_done(evaluation_id(study))):
         yield job_of(study, by_base[base], base=True)
     states = {status.run: status.state for status in store.status()}
-    for run in sorted(runs, key=lambda r: study.seeds.index(r.seed)):
-        job = job_of(study, run)
-        if states.get(run.id) != "done" or not set(job.steps[1:]) <= store.done(run.id):
-            yield job
+    for run in runs:  # seed by seed
+        if not set(run.steps[1:]) <= store.done(run.id):
+            yield job_of(study, run)
+        elif states.get(run.id) != "done":  # killed after its last checkpoint
+            store.mark(run.id, "done")
 
 
 def job_of(study: Study, run: Run, *, base: bool = False) -> Job:
@@ -101,16 +101,20 @@ def job_of(study: Study, run: Run, *, base: bool = False) -> Job:
 
 def evaluation_id(study: Study) -> str:
     """What a base was measured with: it is measured again where the items, the limits or the sampling differ."""
-    asked = {"tasks": study.tasks, "evaluation": study.evaluation.model_dump(mode="json")}
+    asked = {
+        "bases": study.fingerprints,
+        "tasks": study.tasks,
+        "evaluation": study.evaluation.model_dump(mode="json"),
+    }
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=list).encode()).hexdigest()[:12]
 
 
 def _used_up(study: Study, store: Store, seconds: float) -> str:
-    """Which budget is used up, in words; empty while none is. The disk is what the study's folder holds by now."""
+    """Which budget is used up, in words; empty while none is. The disk is what is measured; states come and go."""
     minutes, disk = study.budget.minutes, study.budget.disk_gb
     if minutes is not None and seconds > 60 * minutes:
         return f"the budget of {minutes:g} minutes is used up"
-    if disk is not None and sum(p.stat().st_size for p in store.path.rglob("*") if p.is_file()) > disk * 1e9:
+    if disk is not None and store.size() > disk * 1e9:
         return f"the disk budget of {disk:g} GB is used up"
     return ""
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 from triaxis.evaluate import measure, questions
 from triaxis.execute.conduct import job_of
+from triaxis.execute.job import Job
 from triaxis.execute.run import prepare
 from triaxis.study import Run, Study
-from triaxis.types import TriaxisError
+from triaxis.types import Level, TriaxisError
 
 TRAIN_SECONDS = 2.0
-MANY_STEPS = 10**6  # the calibration's run: its warm-up never ends, so that its rate stays low
+MANY_STEPS = 10**6
+EXAMPLES = 256  # whose lengths are taken
 QUESTIONS = 96  # answered in the calibration
 BYTES_A_RECORD = 35  # measured: 31 in the demo, texts included
 REPORT_BYTES = 7_000_000  # the plotting library inside the report, and the analysis
@@ -37,25 +40,31 @@ class Cost:
 def estimate(study: Study, jobs: int) -> tuple[Cost, Cost]:
     """The whole study with `jobs` processes, and its longest run alone.
 
-    The speed of training and of decoding is measured here and now, on the first condition.
-
-    Responses are taken to be as long as the reference traces of the trained structure; a model that never ends its
-    answers costs more, up to the token limit. Raises TriaxisError where a run does not fit the study's budget.
+    The speed of training and of decoding is measured here and now, on the first condition; lengths are those of each
+    condition's own data. Responses are taken to be as long as the reference traces of the trained structure; a model
+    that never ends its answers costs more, up to the token limit. Raises TriaxisError where a run does not fit the
+    study's budget.
     """
     runs = study.runs()
-    speed = _calibrate(study, runs[0])
-    each = [_one(study, run, speed) for run in runs]
+    speed = _calibrate(job_of(study, runs[0]))
+    lengths: dict[tuple[Level, ...], _Lengths] = {}
+    each = []
+    for run in runs:
+        data = tuple(v for k, v in run.condition.settings.items() if k.startswith(("data.", "model.")))
+        if data not in lengths:
+            lengths[data] = _lengths(job_of(study, run))
+        each.append(_one(run, speed, lengths[data]))
     bases = {str(run.condition.settings["model.base"]) for run in runs}
-    evaluation = speed.evaluation_tokens / speed.generated_a_second
+    first = next(iter(lengths.values()))
     total = Cost(
         len(runs),
         sum(c.train_tokens for c in each),
-        sum(c.generated_tokens for c in each) + len(bases) * speed.evaluation_tokens,
-        sum(c.cpu_seconds for c in each) + len(bases) * evaluation,
+        sum(c.generated_tokens for c in each) + len(bases) * first.evaluation,
+        sum(c.cpu_seconds for c in each) + len(bases) * first.evaluation / speed.generated,
         # A run's state is deleted when it is done, so no more of them are there than run at once.
         sum(c.disk_bytes - speed.state_bytes for c in each)
         + min(jobs, len(runs)) * speed.state_bytes
-        + len(bases) * speed.questions * BYTES_A_RECORD
+        + len(bases) * first.questions * BYTES_A_RECORD
         + REPORT_BYTES,
     )
     longest = max(each, key=lambda c: c.cpu_seconds)
@@ -65,49 +74,67 @@ def estimate(study: Study, jobs: int) -> tuple[Cost, Cost]:
 
 @dataclass(frozen=True)
 class _Speed:
-    row_tokens: float  # of a training row
-    trained_a_second: float  # tokens
-    generated_a_second: float
-    questions: int
-    evaluation_tokens: int  # generated at a checkpoint
+    trained: float  # tokens a second
+    generated: float  # tokens a second
     state_bytes: int
 
 
-def _calibrate(study: Study, run: Run) -> _Speed:
-    job = job_of(study, run)
-    few = {**job.settings, "data.examples": min(512, int(job.settings["data.examples"]))}
-    model, tokenizer, rows, training = prepare(replace(job, settings=few, steps=(0, MANY_STEPS)))
-    wanted = {k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
-    asked = questions(job.tasks, tokenizer, **wanted)
+@dataclass(frozen=True)
+class _Lengths:
+    row: float  # mean tokens of a training row
+    questions: int  # of an evaluation
+    evaluation: int  # tokens generated at a checkpoint
+
+
+def _few(job: Job) -> Job:
+    """The job on few of its examples, and so long that its warm-up never ends and its rate stays low."""
+    few = min(EXAMPLES, int(job.settings["data.examples"]))
+    return replace(job, settings={**job.settings, "data.examples": few}, steps=(0, MANY_STEPS))
+
+
+def _lengths(job: Job) -> _Lengths:
+    run = prepare(_few(job))
+    asked = questions(job.tasks, run.tokenizer, **_asking(job))
     structure = str(job.settings["data.structure"])
-    lengths = [len(tokenizer(q.example.traces[structure])["input_ids"]) for q in asked]
+    answers = [len(run.tokenizer(q.example.traces[structure])["input_ids"]) for q in asked]
+    return _Lengths(sum(len(r.tokens) for r in run.rows) / len(run.rows), len(asked), sum(answers))
+
+
+def _asking(job: Job) -> dict[str, Any]:
+    return {k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
+
+
+def _calibrate(job: Job) -> _Speed:
+    run = prepare(_few(job))
     # Thinking is what fine-tuned models do: a base that answers at once would make decoding look cheap.
-    thinking = questions(job.tasks, tokenizer, **{**wanted, "modes": ("think",)}) or asked
+    thinking = questions(job.tasks, run.tokenizer, **{**_asking(job), "modes": ("think",)})
+    asked = thinking or questions(job.tasks, run.tokenizer, **_asking(job))
     began = time.perf_counter()
     records = measure(
-        model,
-        tokenizer,
-        thinking[:: -(-len(thinking) // QUESTIONS)],
+        run.model,
+        run.tokenizer,
+        asked[:: -(-len(asked) // QUESTIONS)],
         run="calibration",
         step=0,
         temperature=0.0,
         batch_size=int(job.evaluation["batch_size"]),
     )
     generated = max(1, sum(r.response_tokens for r in records)) / (time.perf_counter() - began)
-    began, tokens = time.perf_counter(), sum(len(r.tokens) for r in rows) / len(rows)
+    row = sum(len(r.tokens) for r in run.rows) / len(run.rows)
+    began = time.perf_counter()
     while time.perf_counter() - began < TRAIN_SECONDS:
-        training.run_to(training.step + 1)
-    trained = training.step * int(few["optimization.batch_size"]) * tokens / (time.perf_counter() - began)
-    state = 3 * sum(p.numel() * p.element_size() for p in model.parameters())  # weights and two moments
-    return _Speed(tokens, trained, generated, len(asked), sum(lengths), state)
+        run.training.run_to(run.training.step + 1)
+    rows = run.training.step * int(job.settings["optimization.batch_size"])
+    state = 3 * sum(p.numel() * p.element_size() for p in run.model.parameters())  # weights and two moments
+    return _Speed(rows * row / (time.perf_counter() - began), generated, state)
 
 
-def _one(study: Study, run: Run, speed: _Speed) -> Cost:
+def _one(run: Run, speed: _Speed, lengths: _Lengths) -> Cost:
     points = len(run.steps) - 1
-    trained = round(run.steps[-1] * int(run.condition.settings["optimization.batch_size"]) * speed.row_tokens)
-    generated = points * speed.evaluation_tokens
-    seconds = trained / speed.trained_a_second + generated / speed.generated_a_second
-    return Cost(1, trained, generated, seconds, points * speed.questions * BYTES_A_RECORD + speed.state_bytes)
+    trained = round(run.steps[-1] * int(run.condition.settings["optimization.batch_size"]) * lengths.row)
+    generated = points * lengths.evaluation
+    seconds = trained / speed.trained + generated / speed.generated
+    return Cost(1, trained, generated, seconds, points * lengths.questions * BYTES_A_RECORD + speed.state_bytes)
 
 
 def _check_budget(study: Study, longest: Cost) -> None:

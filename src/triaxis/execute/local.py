@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pickle import UnpicklingError
 from typing import Any
 
 from triaxis.execute.engine import Ending, Event, State, imported
@@ -103,10 +104,15 @@ class LocalPool:
             if worker is None and len(self._workers) == self.processes:
                 return
             worker = worker or self._start()
-            job = self._waiting.popleft()
+            job = self._waiting[0]
+            try:
+                worker.pipe.send((job.work, job.payload()))
+            except OSError:  # it died while it was idle: no fault of the job, which counts no try
+                self._discard(worker)
+                continue
+            self._waiting.popleft()
             job.state, worker.job = "running", job
             job.tries += 1
-            worker.pipe.send((job.work, job.payload()))
             self._news.append(Event(job.id, "started"))
 
     def _start(self) -> _Worker:
@@ -125,7 +131,7 @@ class LocalPool:
         assert job is not None
         try:
             kind, value = worker.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError, UnpicklingError):  # it died, perhaps with half of a message sent
             worker.process.join(timeout=5)
             code = worker.process.exitcode
             self._discard(worker)
@@ -135,7 +141,7 @@ class LocalPool:
         if kind == "measured":
             yield Event(job.id, "measured", value)
             if worker.job is job:
-                with contextlib.suppress(BrokenPipeError):  # a death is heard at the next turn
+                with contextlib.suppress(OSError):  # a death is heard at the next turn
                     worker.pipe.send("go on")
             return
         worker.job = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -28,37 +29,69 @@ STATE = "resume.pt"
 def follow(job: Job) -> Iterator[Measured]:
     """Train a run through the steps of its trajectory and measure each that isn't done; a pure function of the job.
 
-    The state to resume from is written before a checkpoint is measured, so whoever consumes this must have a
-    measurement safe before asking for the next. A base is a job whose only step is 0. Raises RunFailed where the loss
-    is not finite, TriaxisError where the settings can't be followed.
+    A checkpoint's state is written, with what the training up to it came to, before it is measured, so whoever
+    consumes this must have a measurement safe before asking for the next. A base is a job whose only step is 0.
+    Raises RunFailed where the loss is not finite, TriaxisError where the settings can't be followed.
     """
     if job.steps == (0,):
         model, tokenizer = _base(job)
-        yield _measured(job, Checkpoint(0), model, tokenizer, _asked(job, tokenizer), train=None)
+        yield _measured(job, Checkpoint(0), model, tokenizer, _asked(job, model, tokenizer), train=None)
         return
-    model, tokenizer, rows, training = prepare(job)
-    asked = _asked(job, tokenizer)
-    _resume(training, job)
-    for step in (s for s in job.steps if s > 0):
-        began, before = time.perf_counter(), training.step
-        point = training.run_to(step)
-        seconds = time.perf_counter() - began
-        if step in job.done:
-            continue
-        _save(training, job)
-        epoch = step / batches_per_epoch(len(rows), int(job.settings["optimization.batch_size"]))
-        trained = _tokens(job, rows, range(before, step))
-        yield _measured(job, replace(point, epoch=epoch), model, tokenizer, asked, train=(seconds, trained))
+    missing = [step for step in job.steps if step > 0 and step not in job.done]
+    model, tokenizer, examples, rows, training = prepare(job)
+    asked = _asked(job, model, tokenizer)
+    _check_apart(examples, asked)
+    reached = _resume(training, job)
+    for step in (s for s in job.steps if 0 < s <= max(missing, default=0)):
+        if step > training.step:
+            reached = _train(training, step, job, rows)
+            if step in missing:
+                _save(training, reached, job)
+        if step in missing and reached is not None:
+            yield _measured(job, reached.point, model, tokenizer, asked, train=(reached.seconds, reached.tokens))
     if job.state is not None:
         shutil.rmtree(job.state, ignore_errors=True)
 
 
-def prepare(job: Job) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[Row], Training]:
-    """The base, its tokenizer, the rows of the run and its training at step 0; one thread from here on."""
+@dataclass(frozen=True)
+class _Reached:
+    """A checkpoint that was trained to, with what the training since the one before took."""
+
+    point: Checkpoint
+    seconds: float
+    tokens: int  # in forward passes, padding not counted
+
+
+def _train(training: Training, step: int, job: Job, rows: Sequence[Row]) -> _Reached:
+    began, before = time.perf_counter(), training.step
+    point = training.run_to(step)
+    epoch = step / batches_per_epoch(len(rows), int(job.settings["optimization.batch_size"]))
+    tokens = _tokens(job, rows, range(before, step))
+    return _Reached(replace(point, epoch=epoch), time.perf_counter() - began, tokens)
+
+
+class Prepared(NamedTuple):
+    """A run before its first step."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    examples: list[TrainingExample]
+    rows: list[Row]  # the examples in tokens, in the same order
+    training: Training
+
+
+def prepare(job: Job) -> Prepared:
+    """The base, its tokenizer, what the run trains on and its training at step 0; one thread from here on."""
     model, tokenizer = _base(job)
-    rows = [render(example, tokenizer) for example in training_set(_axis(job, "data"), job.seed)]
+    examples = training_set(_axis(job, "data"), job.seed)
+    rows = [render(example, tokenizer) for example in examples]
+    context = model.config.max_position_embeddings
+    for row in rows:
+        if len(row.tokens) > context:
+            long = f"{len(row.tokens)} tokens exceed the context of {context}"
+            raise TriaxisError(f"training row {row.id}: {long}; no trace is cut, take shorter ones")
     training = Training(model, batcher(job, rows, tokenizer.pad_token_id), recipe(job))
-    return model, tokenizer, rows, training
+    return Prepared(model, tokenizer, examples, rows, training)
 
 
 def pretrain(name: str, out: Path) -> Iterator[Checkpoint]:
@@ -68,6 +101,7 @@ def pretrain(name: str, out: Path) -> Iterator[Checkpoint]:
     """
     if name not in PRETRAINING:
         raise TriaxisError(f"no lab base is called {name!r}; choose one of {', '.join(PRETRAINING)}")
+    out.mkdir(parents=True, exist_ok=True)  # a folder that can't be made must not be learned of after minutes
     torch.set_num_threads(1)
     settings = PRETRAINING[name]
     model, tokenizer = new_model(settings.seed), lab_tokenizer()
@@ -131,6 +165,8 @@ def render(example: TrainingExample, tokenizer: PreTrainedTokenizerBase) -> Row:
         raise TriaxisError(f"training row {example.id}: the chat template changes the prompt once an answer follows it")
     if tokenizer.eos_token_id not in whole[len(prompt) :]:
         raise TriaxisError(f"training row {example.id}: the chat template puts no end token after the response")
+    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in whole:
+        raise TriaxisError(f"training row {example.id}: holds a word that the base's tokenizer doesn't know")
     return Row(example.id, tuple(whole), len(prompt))
 
 
@@ -154,9 +190,28 @@ def _base(job: Job) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return load_base(str(job.settings["model.base"]))
 
 
-def _asked(job: Job, tokenizer: PreTrainedTokenizerBase) -> list[Question]:
+def _asked(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[Question]:
     chosen = {k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
-    return questions(job.tasks, tokenizer, **chosen)
+    asked = questions(job.tasks, tokenizer, **chosen)
+    context = model.config.max_position_embeddings
+    for question in asked:
+        if len(question.prompt) + question.max_new_tokens > context:
+            raise TriaxisError(
+                f"evaluation.max_new_tokens: a prompt of {len(question.prompt)} tokens ({question.example.id}) and an "
+                f"answer of {question.max_new_tokens} exceed the context of {context}; lower it"
+            )
+    return asked
+
+
+def _check_apart(examples: Sequence[TrainingExample], asked: Sequence[Question]) -> None:
+    """Train and evaluation never meet: by construction, and here by looking."""
+    held_out = {q.example.prompt: q.example.id for q in asked}
+    for example in examples:
+        if example.prompt in held_out:
+            other = held_out[example.prompt]
+            raise TriaxisError(
+                f"training row {example.id} is evaluated too, as {other}: its task doesn't keep them apart"
+            )
 
 
 def _axis(job: Job, axis: str) -> dict[str, Any]:
@@ -194,34 +249,41 @@ def _measured(
     return Measured(point, tuple(records), costs)
 
 
-def _resume(training: Training, job: Job) -> None:
-    """Go on from the saved state where it is of use: every checkpoint before it must have its records."""
+def _resume(training: Training, job: Job) -> _Reached | None:
+    """Go on from the saved state where it is of use: every checkpoint before it must have its records.
+
+    Gives back the checkpoint that the state was written at, which may still have to be measured.
+    """
     if job.state is None or not (path := Path(job.state) / STATE).exists():
-        return
+        return None
     try:
         state = torch.load(path, weights_only=True)
-        missing = [s for s in job.steps if 0 < s < state["step"] and s not in job.done]
-        if not missing and state["step"] in job.steps:
-            training.restore(state)
+        before = [s for s in job.steps if 0 < s < state["training"]["step"]]
+        if not set(before) <= job.done or state["training"]["step"] not in job.steps:
+            return None
+        training.restore(state["training"])
+        return _Reached(Checkpoint(**state["point"]), state["seconds"], state["tokens"])
     except Exception as error:
         kind = type(error).__name__
         raise RunFailed(f"{path}: not a state to resume from ({kind}); delete it to train this run anew") from None
 
 
-def _save(training: Training, job: Job) -> None:
+def _save(training: Training, reached: _Reached, job: Job) -> None:
     if job.state is None:
         return
+    state = {"training": training.state(), **asdict(reached)}
     folder = Path(job.state)
     draft = folder / f"{STATE}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
-            torch.save(training.state(), file)
+            torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(folder / STATE)
     except (OSError, RuntimeError) as error:  # torch.save tells a full disk as a RuntimeError
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise RunFailed(
             f"{draft}: can't be written ({error}); what is measured is kept: free space, run again"
         ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar, cast
@@ -117,8 +117,32 @@ class Task(ABC, Generic[P]):
             prompt=self.prompt(problem),
             answer=self.answer(problem),
             level=level,
-            traces={structure: self.trace(problem, structure) for structure in STRUCTURES},
+            traces=_Traces(self, problem),
         )
+
+
+class _Traces(Mapping[str, str]):
+    """The reference responses by structure, each made when it is asked for: a run needs one of the three."""
+
+    def __init__(self, task: Task[Any], problem: Any) -> None:
+        self._task, self._problem = task, problem
+
+    def __getitem__(self, structure: str) -> str:
+        if structure not in STRUCTURES:
+            raise KeyError(structure)
+        return self._task.trace(self._problem, structure)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(STRUCTURES)
+
+    def __len__(self) -> int:
+        return len(STRUCTURES)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and dict(self) == dict(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.items()))
 
 
 class _Stream:

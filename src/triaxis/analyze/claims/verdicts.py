@@ -87,8 +87,7 @@ def _judge_part(part: Part, evidence: Evidence) -> Judged:
     asked = Asked.of(paths)
     missing = [name for name in part.contrast if name not in asked.cells.factors]
     if missing:
-        told = [asked.cells.described.get(name, f"the design doesn't vary {name}") for name in missing]
-        return _no("; ".join(told))
+        return _no("; ".join(asked.cells.described.get(name, f"the design doesn't vary {name}") for name in missing))
     ends: dict[str, tuple[Level, Level]] = {}
     known = ""
     for name, end in part.contrast.items():

@@ -1,5 +1,5 @@
 """The data axis: what a model is fine-tuned on."""
 
-from triaxis.axes.data.training_set import TrainingExample, parse_levels, training_set
+from triaxis.axes.data.training_set import TrainingExample, training_set
 
-__all__ = ["TrainingExample", "parse_levels", "training_set"]
+__all__ = ["TrainingExample", "training_set"]

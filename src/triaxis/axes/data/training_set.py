@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from triaxis.study import difficulty_levels
 from triaxis.tasks import get_task
 from triaxis.types import Level, TriaxisError
 
@@ -33,7 +34,9 @@ def training_set(settings: Mapping[str, Level], seed: int) -> list[TrainingExamp
     total, structure = int(settings["examples"]), str(settings["structure"])
     replayed = round(float(settings["replay_share"]) * total)
     task, replay = get_task(str(settings["task"])), get_task(REPLAY_TASK)
-    levels = parse_levels(str(settings["difficulty"]), task.levels, task.name)
+    if replayed and task.name == REPLAY_TASK:
+        raise TriaxisError(f"data.replay_share: {REPLAY_TASK} is the task itself; set it to 0 or train on another task")
+    levels = levels_of(str(settings["difficulty"]), task.levels, task.name)
     rows = [
         TrainingExample(e.id, e.prompt, e.traces[structure], False) for e in replay.examples("train", seed, replayed)
     ]
@@ -44,20 +47,12 @@ def training_set(settings: Mapping[str, Level], seed: int) -> list[TrainingExamp
     return rows
 
 
-def parse_levels(difficulty: str, known: tuple[int, ...], task: str) -> tuple[int, ...]:
-    """ "all", "3" or "3-5" as the levels of a task."""
-    if difficulty == "all":
-        return known
-    low, _dash, high = difficulty.partition("-")
-    try:
-        wanted = tuple(range(int(low), int(high or low) + 1))
-    except ValueError:
-        wanted = ()
-    if not wanted or not set(wanted) <= set(known):
-        raise TriaxisError(
-            f"data.difficulty: {difficulty!r} is not a level of task {task}, which has {known[0]}-{known[-1]}; "
-            "write 3, 3-5 or all"
-        )
+def levels_of(difficulty: str, known: tuple[int, ...], task: str) -> tuple[int, ...]:
+    """ "all", "3" or "3-5" as the levels of a task. Raises TriaxisError for a level that it doesn't have."""
+    wanted = difficulty_levels(difficulty) or known
+    if not set(wanted) <= set(known):
+        has = f"{known[0]}-{known[-1]}"
+        raise TriaxisError(f"data.difficulty: {difficulty!r} is not a level of task {task}, which has {has}")
     return wanted
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,17 @@ def base_path(name: str) -> Path:
     return Path(name)
 
 
+def fingerprint(name: str) -> str:
+    """Twelve hex digits of what a base is: its weights, its configuration and its tokenizer, whatever it is called."""
+    digest = hashlib.sha256()
+    for path in sorted(base_path(name).iterdir()):
+        if path.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt") and path.is_file():
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
 def load_base(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A base in fp32 and evaluation mode, a fresh copy each time, with its tokenizer.
 
@@ -57,4 +69,4 @@ def load_base(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     return model.eval(), tokenizer
 
 
-__all__ = ["base_names", "base_path", "load_base"]
+__all__ = ["base_names", "base_path", "fingerprint", "load_base"]

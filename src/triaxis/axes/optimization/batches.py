@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -54,8 +55,12 @@ def batches_per_epoch(rows: int, batch_size: int) -> int:
 def order(rows: int, batch_size: int, step: int, seed: int) -> list[int]:
     """The indices of the rows of batch `step`: a permutation an epoch, keyed by (seed, epoch); a pure function."""
     epoch, place = divmod(step, batches_per_epoch(rows, batch_size))
-    shuffled = np.random.default_rng([seed, epoch]).permutation(rows)
-    return [int(i) for i in shuffled[place * batch_size : (place + 1) * batch_size]]
+    return [int(i) for i in _shuffled(rows, seed, epoch)[place * batch_size : (place + 1) * batch_size]]
+
+
+@lru_cache(maxsize=4)
+def _shuffled(rows: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(rows)
 
 
 def collate(rows: Sequence[Row], pad: int) -> Batch:

@@ -38,11 +38,16 @@ class Training:
     def run_to(self, step: int) -> Checkpoint:
         """Train until `step` optimizer steps are done and describe that point; `epoch` is left to who knows the data.
 
-        Raises RunFailed where the loss is not finite, with the step and the rows of the batch.
+        Raises RunFailed where the loss is not finite, with the step and the rows of the batch, and where the weights
+        are not, before they can be measured.
         """
         self.module.train()
         while self.step < step:
             self._one_step()
+        if not all(bool(torch.isfinite(p).all()) for p in self.module.parameters()):
+            raise RunFailed(
+                f"step {self.step}: the weights are not finite; lower the learning rate or clip the gradient"
+            )
         window, self._window = self._window, _Window()
         return Checkpoint(self.step, self.tokens, loss=window.loss(), token_accuracy=window.accuracy())
 
