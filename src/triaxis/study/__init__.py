@@ -1,12 +1,13 @@
 """What to vary and what to ask: the study, its conditions and runs, and what its design identifies."""
 
-from triaxis.study.axes import difficulty_levels, total_steps
+from triaxis.study.axes import REPLAY_TASK, difficulty_levels, total_steps
 from triaxis.study.exposure import Together
 from triaxis.study.identify import Identification, Term, identify
 from triaxis.study.spec import Condition, Run, Setting, Study, load_study, parse_study
 from triaxis.study.trajectory import default_steps
 
 __all__ = [
+    "REPLAY_TASK",
     "Condition",
     "Identification",
     "Run",
