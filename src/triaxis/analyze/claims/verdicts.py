@@ -62,6 +62,11 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
     )
 
 
+def untestable(claim: Claim, reason: str) -> Verdict:
+    """The verdict where there is nothing to judge by."""
+    return _verdict(claim, _no(reason), claim.course.event if claim.course else claim.parts[0].estimand, None, "points")
+
+
 def _verdict(claim: Claim, judged: Judged, estimand: str, smallest: float | None, scale: str) -> Verdict:
     return Verdict(
         claim=claim.id,

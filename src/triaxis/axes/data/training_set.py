@@ -6,11 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from triaxis.study import difficulty_levels
+from triaxis.study import REPLAY_TASK, difficulty_levels
 from triaxis.tasks import get_task
 from triaxis.types import Level, TriaxisError
-
-REPLAY_TASK = "refusal"  # replaying a task that a study evaluates as out-of-domain would make it in-domain
 
 
 @dataclass(frozen=True)
