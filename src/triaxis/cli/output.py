@@ -45,7 +45,7 @@ def write_report(analysis: Analysis, path: Path, *, title: str, store: Store | N
     if store is None:
         write_html(analysis, path, title=title, provenance=provenance, settings=[], runs=[])
         return
-    provenance |= {"study": str(store.path / "study.yaml"), "measured with": f"triaxis {store.provenance()['triaxis']}"}
+    provenance |= {"study": str(store.path / "study.yaml"), "measured with": store.provenance()["measured with"]}
     seconds: dict[str, float] = {}
     for cost in store.costs():
         seconds[cost.run] = seconds.get(cost.run, 0.0) + cost.seconds
