@@ -357,3 +357,19 @@ def test_a_failing_run_is_marked_and_the_others_go_on(tmp_path):
     with Store.open(tmp_path / "out", read_only=True) as store:
         states = {s.levels["optimization.learning_rate"]: s.state for s in store.status()}
     assert states == {1e-3: "done", 1e30: "failed"}
+
+
+@pytest.mark.slow
+def test_the_quick_demo_belongs_to_its_seed_and_takes_a_minute(tmp_path):
+    digests, seconds = [], []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        began = time.perf_counter()
+        result = triaxis("demo", "--quick", "--seed", seed, "--out", tmp_path / name)
+        seconds.append(time.perf_counter() - began)
+        assert result.returncode == 0, result.stderr
+        assert "report.html" in result.stdout
+        digests.append(digest(tmp_path / name))
+    assert digests[0] == digests[1] != digests[2]
+    assert min(seconds) < 60
+    verified = triaxis("records", tmp_path / "a", "--verify", "--json")
+    assert json.loads(verified.stdout)["disagreements"] == []
