@@ -12,7 +12,7 @@ import numpy as np
 
 from triaxis.analyze.dense import ACCURACY
 from triaxis.analyze.paths import MEASURES, NO_BASE, Path, by_condition, comparable
-from triaxis.stats.intervals import Floats, gain_interval, wilson
+from triaxis.stats.intervals import Floats, gain_interval, satterthwaite, wilson
 from triaxis.stats.noise import DEFAULT, SeedNoise, estimate_noise, with_noise
 from triaxis.stats.paired import Strata, Variance, crossed_variance, mean_covariance
 from triaxis.stats.shape import Shape, fit_shape
@@ -118,13 +118,22 @@ def _mean_variance(full: Sequence[Path], rows: Sequence[np.ndarray]) -> Floats:
 
 
 def condition_gain(full: Sequence[Path], values: Sequence[float], per_item: Floats | None) -> Interval | NotEstimable:
-    """Mean of the runs' gains with an interval over seeds and, where there are items, over items (crossed)."""
+    """Mean of the runs' gains with an interval over seeds and, where there are items, over items (crossed).
+
+    Summaries have no items: the base is measured once, so its error stays whatever the number of runs, and seeds that
+    happen to agree are not taken to agree more closely than their sampling allows.
+    """
     runs = len(full)
     array = np.asarray(values, dtype=np.float64)
     between = Variance(float(array.var(ddof=1)) / runs, runs - 1)
     strata = full[0].strata
     if per_item is None or strata is None or not strata.estimable:
-        return gain_interval(float(array.mean()), between.value, between.df)
+        base, last = (float(np.mean([path.variances[row] for path in full])) for row in (0, -1))
+        if len({float(path.scores[0]) for path in full}) > 1:  # each run measured its own: the base is sampled with it
+            base, last = 0.0, base + last
+        extra = max(0.0, last / runs - between.value)
+        df = min(satterthwaite([between.value, extra, base], [between.df, LARGE, LARGE]), LARGE)
+        return gain_interval(float(array.mean()), between.value + extra + base, df)
     z = strata.scaled(per_item - per_item.mean(axis=0))
     residual = float((z * z).sum()) / (runs - 1) / runs
     total = crossed_variance(per_item.mean(axis=0), residual, between, strata)
