@@ -66,12 +66,10 @@ def _shuffled(rows: int, seed: int, epoch: int) -> np.ndarray:
 def collate(rows: Sequence[Row], pad: int) -> Batch:
     """One row a line, padded on the right to the longest."""
     length = max(len(r.tokens) for r in rows)
-    input_ids = torch.full((len(rows), length), pad, dtype=torch.int64)
-    labels = torch.full_like(input_ids, IGNORED)
-    for line, row in enumerate(rows):
-        tokens = torch.tensor(row.tokens)
-        input_ids[line, : len(tokens)] = tokens
-        labels[line, row.prompt_tokens : len(tokens)] = tokens[row.prompt_tokens :]
+    input_ids = torch.tensor([(*r.tokens, *[pad] * (length - len(r.tokens))) for r in rows])
+    begins, ends = torch.tensor([(r.prompt_tokens, len(r.tokens)) for r in rows]).T[:, :, None]
+    columns = torch.arange(length)[None]
+    labels = torch.where((columns >= begins) & (columns < ends), input_ids, IGNORED)
     return Batch(input_ids, labels, None, tuple(r.id for r in rows))
 
 
