@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from triaxis.cli.folder import opened, study_of, table_of
 from triaxis.types import TriaxisError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def analyze(
 
         _inferred(published_table(), declared, "Ren et al. 2026, as published", None, report, as_json, seed)
     elif paths and len(paths) == 1 and (paths[0] / "study.db").is_file():
-        with _opened(paths[0]) as store:
+        with opened(paths[0]) as store:
             declared = declared or study_of(store)
             _inferred(table_of(store, declared), declared, declared.name, store, report, as_json, seed)
     else:
@@ -54,7 +55,7 @@ def show(
     seed: Seed = 0,
 ) -> None:
     """Print a study again, finished or not."""
-    with _opened(folder) as store:
+    with opened(folder) as store:
         study = study_of(store)
         _inferred(table_of(store, study), study, study.name, store, None, as_json, seed)
 
@@ -77,7 +78,7 @@ def records(
             raise TriaxisError(
                 f"triaxis records: --to {to} does not fit {out}; end the file's name in .parquet or .csv"
             )
-    with _opened(folder) as store:
+    with opened(folder) as store:
         if out is not None:
             table = store.table()
             table.write(out)
@@ -89,34 +90,6 @@ def records(
     _told({"verified": result.n, "disagreements": found}, as_json, "\n".join([summary, *found[:20]]))
     if found:
         raise typer.Exit(1)
-
-
-def as_stored(study: Study) -> dict[str, object]:
-    """A study as its folder keeps it; `study_of` makes the same of it."""
-    return {"study": study.to_dict(), "fingerprints": dict(study.fingerprints)}
-
-
-def study_of(store: Store) -> Study:
-    """The study that a folder was made for."""
-    from triaxis.study import parse_study
-
-    stored = store.study()
-    study = parse_study(stored.get("study"), where=str(store.path / "study.yaml"))
-    return study.with_bases(stored.get("fingerprints", {}))
-
-
-def table_of(store: Store, study: Study) -> Table:
-    """The records of the study's own runs: the folder may also hold those of an earlier version of it."""
-    runs = {run.id for run in study.runs()}
-    if not any(status.steps for status in store.status() if status.run in runs):
-        raise TriaxisError(f"{store.path}: no run of this study is measured yet; run it, or wait for a checkpoint")
-    return store.table(text=False, runs=runs)
-
-
-def _opened(folder: Path) -> Store:
-    from triaxis.records import Store
-
-    return Store.open(folder, read_only=True)
 
 
 def _told(values: dict[str, object], as_json: bool, words: str) -> None:

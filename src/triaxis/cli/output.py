@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def write_outputs(study: Study, store: Store, console: Console, *, seconds: float) -> None:
     """Infer, write `report.html` and `analysis.json` into the study's folder, print the summary."""
     from triaxis.analyze import analyze, to_json
-    from triaxis.cli.analyze import table_of
+    from triaxis.cli.folder import table_of
     from triaxis.report import print_analysis
 
     table = table_of(store, study)

@@ -54,7 +54,7 @@ def run(
 def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
     from rich.console import Console
 
-    from triaxis.cli.analyze import as_stored
+    from triaxis.cli.folder import as_stored
     from triaxis.cli.output import write_outputs
     from triaxis.cli.progress import Progress
     from triaxis.execute.check import checked
