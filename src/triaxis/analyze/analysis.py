@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from triaxis.analyze.claims import Evidence, judge, shipped_claims, untestable
 from triaxis.analyze.dense import Panel, build
 from triaxis.analyze.effects import effects, primary_mode
-from triaxis.analyze.paths import Path, by_condition, group_paths, task_paths
+from triaxis.analyze.paths import Path, by_condition, copies, group_paths, task_paths
 from triaxis.analyze.summaries import group_summaries
 from triaxis.analyze.trajectories import Noises, condition_trajectory, run_trajectory, seed_noises
 from triaxis.types import Analysis, Trajectory, TriaxisError, Verdict
@@ -33,9 +33,14 @@ def analyze(table: Table, *, study: Study | None = None, seed: int = 0) -> Analy
         warnings += [*study.notes, *_against_study(study, {series.run for series in panel.series})]
     tasks = task_paths(panel)
     groups = group_paths(tasks, warnings)
-    task_noise, group_noise = seed_noises(tasks), seed_noises(groups)
+    left = copies(tasks, warnings)
+    task_noise, group_noise = (
+        seed_noises([path for path in each if (path.source, path.run) not in left]) for each in (tasks, groups)
+    )
     # A run that failed or is still under way has no last checkpoint to be compared: its trajectory is all it gives.
-    whole = [path for path in groups if path.run not in table.incomplete]
+    whole, whole_tasks = (
+        [p for p in each if p.run not in table.incomplete and (p.source, p.run) not in left] for each in (groups, tasks)
+    )
     conditions = {key: condition_trajectory(own, group_noise.of(own[0])) for key, own in by_condition(whole).items()}
     found = effects(whole, warnings)
     return Analysis(
@@ -44,7 +49,7 @@ def analyze(table: Table, *, study: Study | None = None, seed: int = 0) -> Analy
         condition_trajectories=tuple(conditions.values()),
         summaries=group_summaries(whole, conditions),
         effects=found,
-        verdicts=verdicts([path for path in tasks if path.run not in table.incomplete], panel),
+        verdicts=verdicts(whole_tasks, panel),
         warnings=(*table.warnings, *warnings),
         factors=panel.factors,
         n_records=panel.n_records,

@@ -80,12 +80,16 @@ def _label(series: Series) -> str:
 
 
 def _without_thin(series: Series, warnings: list[str]) -> Series:
-    """Without the trained checkpoints where fewer than half of the items were answered."""
+    """Without the trained checkpoints where fewer than half of the items were answered that another one has.
+
+    The base may be scored on more items or on fewer: it stays, and pairs are taken on the items they share.
+    """
     items = series.curve.items
     if items is None:
         return series
-    answered = (~np.isnan(items)).mean(axis=1)
-    thin = answered < 0.5 * answered.max()
+    answered = (~np.isnan(items)).sum(axis=1)
+    trained = series.curve.steps > 0
+    thin = trained & (answered < 0.5 * answered[trained].max(initial=0))
     if not thin.any():
         return series
     steps = ", ".join(str(step) for step in series.curve.steps[thin])
@@ -257,6 +261,34 @@ def by_condition(paths: Sequence[Path]) -> dict[tuple[object, ...], list[Path]]:
     for path in sorted(paths, key=lambda p: (p.seed, p.run)):
         found[path.key].append(path)
     return dict(found)
+
+
+def copies(paths: Sequence[Path], warnings: list[str]) -> set[tuple[str, str]]:
+    """The runs, by source and id, that repeat the seed of another run of their condition: no replicates of it.
+
+    The run that went furthest stands for them. A source whose seeds are all 0 says nothing of seeds (0 is what an
+    absent column is read as): there each run is a replicate.
+    """
+    told = {path.source for path in paths if path.seed != 0}
+    runs: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for path in paths:
+        if path.source in told:
+            runs[path.source, path.run].append(path)
+    alike: dict[tuple[object, ...], list[tuple[str, str]]] = defaultdict(list)
+    for run, own in runs.items():
+        head = own[0]
+        alike[head.source, head.base, tuple(sorted(head.condition.items(), key=str)), head.seed].append(run)
+    left = set()
+    for names in alike.values():
+        kept: set[tuple[str, str]] = set()
+        for run in sorted(names, key=lambda name: (-max(p.steps[-1] for p in runs[name]), -len(runs[name]), name)):
+            scored = {(path.task, path.mode) for path in runs[run]}
+            if scored & kept:
+                left.add(run)
+                told_of = f"run {run[1]}{_in(run[0])}: repeats seed {runs[run][0].seed} of another run of its condition"
+                warnings.append(f"{told_of}: no replicate; left out of effects, summaries and claims")
+            kept |= scored
+    return left
 
 
 def comparable(paths: Sequence[Path]) -> tuple[Sequence[Path], tuple[int, ...]]:
