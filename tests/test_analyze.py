@@ -206,3 +206,80 @@ def test_phases_of_planted_courses():
         assert phase == "recovered" or max(found.probabilities, key=found.probabilities.get) == phase
         assert (found.dip.probability > 0.9) == (course == "dip")
         assert found.n_runs == 3
+
+
+def scores(rows, **more):
+    """A table of summaries from rows (run, seed, step, level of data.name, score)."""
+    names = ("run", "seed", "step", "data.name", "score")
+    return {name: [row[i] for row in rows] for i, name in enumerate(names)} | {
+        "task": ["m"] * len(rows),
+        "group": ["far_ood"] * len(rows),
+        **{name: [value] * len(rows) for name, value in more.items()},
+    }
+
+
+AGREEING = [("", 0, 0, None, 0.5)] + [(f"{n}{s}", s, 10, n, v) for n, v in (("a", 0.55), ("b", 0.56)) for s in (0, 1)]
+
+
+def test_seeds_that_agree_do_not_make_an_effect_certain():
+    known = analyze(make_table(scores(AGREEING, n_items=100)))
+    for scale in ("points", "logit"):
+        effect = find(known, ["data.name"], scale=scale)
+        assert effect.p > 0.05
+        assert effect.estimate.high - effect.estimate.low > 0.05
+    unknown = find(analyze(make_table(scores(AGREEING))), ["data.name"])
+    assert "no n_items" in unknown.estimate.reason
+
+
+def test_records_that_agree_do_not_make_an_effect_certain_in_logits():
+    right = {"a": 20, "b": 30}
+    table = records(
+        4,
+        40,
+        lambda r, s, i: i < (right["ab"[r // 2]] if s else 10),
+        steps=(0, 10),
+        **{"data.name": lambda r: "ab"[r // 2]},
+    )
+    table["item"] = [f"{item}/{run}" for item, run in zip(table["item"], table["run"], strict=True)]  # nothing shared
+    effect = find(analyze(make_table(table)), ["data.name"], scale="logit", group="ungrouped")
+    assert effect.p > 1e-6
+    assert effect.estimate.low < effect.estimate.value < effect.estimate.high
+
+
+def test_one_run_in_a_condition_is_told(small):
+    data = columns(small.table)
+    gone = next(run for run in data["run"] if run)
+    kept = [i for i, run in enumerate(data["run"]) if run != gone]
+    found = analyze(make_table({name: [values[i] for i in kept] for name, values in data.items()}))
+    assert "a condition with one run: its variance is taken from the widest other" in find(found, [NOISE]).note
+    assert "one seed: holds the luck of the best of 3 checkpoints" in find(found, [NOISE], estimand="best").note
+
+
+def test_mean_and_best_compare_the_steps_that_all_runs_have():
+    curve = {0: 0.3, 10: 0.3, 20: 0.35, 40: 0.45, 80: 0.6, 160: 0.7, 320: 0.7}
+    rng = np.random.default_rng(1)
+    u = rng.random((6, 7, 100))
+    table = records(
+        6,
+        100,
+        lambda r, s, i: u[r, list(curve).index(s), i] < curve[s],
+        steps=curve,
+        **{"data.name": lambda r: "ab"[r % 2]},
+    )
+    early = [run in ("r1", "r3", "r5") and 0 < step < 80 for run, step in zip(table["run"], table["step"], strict=True)]
+    whole = analyze(make_table(table))
+    table = {name: [v for v, out in zip(values, early, strict=True) if not out] for name, values in table.items()}
+    found = analyze(make_table(table))
+    assert abs(find(found, ["data.name"], estimand="mean", group="ungrouped").estimate.value) < 0.08  # else .16
+    assert find(found, ["data.name"], group="ungrouped").estimate == find(whole, ["data.name"], group="ungrouped").estimate
+    assert any("3 of 6 checkpoints are not there in every run" in told for told in found.warnings)
+    assert not any("not there in every run" in told for told in whole.warnings)
+
+
+def test_bases_without_a_name_are_told_apart_by_what_is_said_of_them():
+    rows = [(f"{n}{s}", s, step, n, v) for n, v in ((1, 0.5), (2, 0.6)) for s in (0, 1, 2) for step in (0, 10)]
+    data = scores(rows, n_items=100)
+    data["model.parameters"] = data.pop("data.name")
+    effect = find(analyze(make_table(data)), ["model.parameters"])
+    assert effect.note == "speaks of these 2 bases, not of bases like them"
+    assert effect.estimate.high - effect.estimate.low > 0.2  # the bases' own errors are in it

@@ -151,3 +151,41 @@ def test_the_net_gain_of_summaries_holds_the_error_of_the_base(seeds):
     rng = np.random.default_rng(3)
     gains = [s.gain for _ in range(80) for s in analyze(summary_table(rng, seeds)).summaries]
     assert np.mean([not gain.low <= 0 <= gain.high for gain in gains]) <= 0.09  # .11 and .33 without it
+
+
+def test_the_best_checkpoint_of_runs_that_wander_is_no_effect():
+    wander = {"optimization.learning_rate": (3e-4, 3e-3)}
+    false, gains = [], []
+    for seed in range(60):
+        simulated = study(
+            factors=wander,
+            course="flat",
+            gain=0.0,
+            steps=(0, 10, 20, 40, 80, 160, 320),
+            items=60,
+            seeds=5,
+            groups={"far_ood": ("a",)},
+            noise=Noise(run=0.0, checkpoint=0.6, autocorrelation=0.0),
+            seed=seed,
+        )
+        analysis = analyze(simulated.table)
+        false += [e.p < 0.05 for e in analysis.effects if (e.estimand, e.scale) == ("best", "points")]
+        gains += [s.best_gain for s in analysis.summaries]
+    assert np.mean(false) <= 0.1  # .13 where each seed is chosen for by all others
+    assert np.mean([gain.low > 0 for gain in gains]) <= 0.08  # .16 where each seed chooses for itself
+    assert abs(np.mean([gain.value for gain in gains])) < 0.02
+
+
+def test_a_base_near_nothing_has_no_effect_in_logits():
+    floor = {"bases": {"strong": -3.0, "weak": -7.0}, "gain": 3.0, "noise": Noise(run=0.1), "seed": 0}
+    found = list(effects(group_paths(task_paths(build(study(**{**COMMON, **floor}).table)), []), []))
+    across = [e for e in found if e.scale == "logit" and e.factors == ("model.base",)]
+    assert {e.estimate.reason.partition(" (")[0] for e in across} == {"not testable: ceiling"}
+    cancels = [e for e in found if e.scale == "logit" and "data.noise_rate" in e.factors]
+    assert all(isinstance(e.estimate, Interval) for e in cancels)
+
+
+def test_with_enough_bases_other_effects_say_what_they_are_over():
+    found = effects_of(study(**{**COMMON, **PRETRAINED, "seed": 1}))
+    notes = {e.note for e in found if e.factors == ("data.noise_rate",)}
+    assert all("over these 8 bases: says nothing of other bases" in note for note in notes)

@@ -159,9 +159,13 @@ def test_an_interaction_by_hand():
     assert found.variance.value == pytest.approx((2 + 0 + 2 + 0.5) / 2)
 
 
-def test_a_cell_with_one_run_takes_the_variance_of_all():
-    found = Contrasts(Units(np.array([1, 3, 9.0]), np.array([0, 0, 1]), None, None)).estimate(np.array([-1, 1.0]))
-    assert found.variance.value == pytest.approx(2 / 2 + 2 / 1)
+def test_a_cell_with_one_run_takes_the_widest_variance_and_its_degrees_of_freedom():
+    values, cells = np.array([1, 3, 9, 5, 5.5, 6, 4.0]), np.array([0, 0, 1, 2, 2, 2, 3])
+    found = Contrasts(Units(values, cells, None, None)).estimate(np.array([0, 1, -1, 0.0]))
+    assert found.variance.value == pytest.approx(2 / 1 + 0.25 / 3)
+    assert found.variance.df == pytest.approx(satterthwaite([2, 0.25 / 3], [1, 2]))
+    both = Contrasts(Units(values, cells, None, None)).estimate(np.array([0, 1, 0, -1.0]))
+    assert both.variance.df == pytest.approx(1)  # both borrow from one cell: no more evidence than that has
 
 
 def test_one_wild_cell_does_not_borrow_the_others_degrees_of_freedom():

@@ -6,8 +6,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from triaxis.analyze.bases import BaseTarget, base_effect, base_targets
-from triaxis.analyze.contrasts import Asked, extremes, fit_runs, interval_of, summaries
+from triaxis.analyze.bases import ENOUGH_BASES, BaseTarget, base_effect, base_targets
+from triaxis.analyze.contrasts import (
+    BASE_CEILING,
+    LEAST_VARIANCE,
+    NO_ERROR,
+    Asked,
+    extremes,
+    fit_runs,
+    interval_of,
+    saturated,
+    summaries,
+)
 from triaxis.analyze.design import Cells, Target, targets
 from triaxis.analyze.estimands import Summary
 from triaxis.analyze.paths import Path
@@ -18,6 +28,7 @@ from triaxis.types import MODES, Effect, Estimand, Interval, NotEstimable, Scale
 ESTIMANDS: tuple[Estimand, ...] = ("gain", "best", "mean")
 SCALES: tuple[Scale, ...] = ("points", "logit")
 ITEMS_LIKE_THESE, THIS_POOL = "items like these", "this item pool"
+ONE_RUN = "a condition with one run: its variance is taken from the widest other"
 
 
 def primary_mode(modes: set[str]) -> str:
@@ -65,6 +76,11 @@ def group_effects(paths: Sequence[Path], warnings: list[str]) -> list[Effect]:
     """The effects of one group, before p values are adjusted."""
     asked = Asked.of(paths)
     wanted, left = targets(asked.cells)
+    every = {step for path in paths for step in path.steps if step > 0}
+    if wanted and (lost := len(every) - len(asked.common_steps)):
+        told = f"{lost} of {len(every)} checkpoints are not there in every run: left out of the estimands mean and best"
+        if told not in warnings:
+            warnings.append(told)
     if left:
         told = f"left out of the effects, being too many: {', '.join(left[:3])}{' ...' if len(left) > 3 else ''}"
         if told not in warnings:
@@ -83,8 +99,8 @@ def group_effects(paths: Sequence[Path], warnings: list[str]) -> list[Effect]:
                 )
                 for scale in SCALES
             ]
-        both = {scale: summaries(asked.paths, estimand, scale) for scale in SCALES}
-        fits = {scale: fit_runs(asked, both[scale], scale) for scale in SCALES}
+        both = {scale: summaries(asked, estimand, scale) for scale in SCALES}
+        fits = {scale: fit_runs(asked, both[scale], estimand, scale) for scale in SCALES}
         for target in wanted:
             pair = [effect(asked, target, weights[target], estimand, scale, fits[scale]) for scale in SCALES]
             found += _scale_notes(pair)
@@ -102,6 +118,10 @@ def _over_bases(
     if isinstance(fit, NotEstimable):
         return replace(head, estimate=fit)
     found, n_bases = fit
+    if scale == "logit" and not wanted.others and any(saturated(path) for path in asked.paths):
+        return replace(head, estimate=NotEstimable(BASE_CEILING))
+    if found.variance.value < LEAST_VARIANCE:
+        return replace(head, estimate=NotEstimable(NO_ERROR))
     return replace(
         head,
         estimate=t_interval(found.value, found.variance.value, found.variance.df),
@@ -163,7 +183,7 @@ def effect(
         p=t_p_value(found.value, found.variance.value, found.variance.df),
         item_pool=ITEMS_LIKE_THESE if found.items else THIS_POOL,
         method=_method(scale, found),
-        note="; ".join(_notes(asked, target, weights, scale, estimand)),
+        note="; ".join(_notes(asked, target, weights, scale, estimand, fit.counts)),
     )
 
 
@@ -173,7 +193,9 @@ def _method(scale: Scale, found: Estimate) -> str:
     return f"condition means of {what}, Welch, {items}, t with {found.variance.df:.1f} df"
 
 
-def _notes(asked: Asked, target: Target, weights: Floats, scale: Scale, estimand: Estimand) -> list[str]:
+def _notes(
+    asked: Asked, target: Target, weights: Floats, scale: Scale, estimand: Estimand, counts: Floats
+) -> list[str]:
     notes = []
     low, high = extremes(asked, weights, estimand)
     if len(target.factors) > 1 and scale == "points" and (low < 0.1 or high > 0.9):
@@ -182,6 +204,12 @@ def _notes(asked: Asked, target: Target, weights: Floats, scale: Scale, estimand
         notes.append(f"if {assumes}")
     if any(name.startswith("model.") for name in target.factors):
         notes.append(f"speaks of these {asked.n_bases} bases, not of bases like them")
+    elif asked.n_bases >= ENOUGH_BASES:
+        notes.append(f"over these {asked.n_bases} bases: says nothing of other bases")
+    if (counts[weights != 0] == 1).any():
+        notes.append(ONE_RUN)
+        if estimand == "best":
+            notes.append(f"one seed: holds the luck of the best of {len(asked.common_steps)} checkpoints")
     return notes
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from triaxis.analyze.estimands import Summary, summarise
+from triaxis.analyze.estimands import Summary, at_steps, best_of_others
 from triaxis.analyze.paths import Path, by_condition, comparable
 from triaxis.analyze.trajectories import condition_gain
 from triaxis.stats.intervals import gain_interval
 from triaxis.stats.paired import mean_covariance
-from triaxis.types import Estimand, GroupSummary, Interval, NotEstimable, Trajectory
+from triaxis.types import GroupSummary, Interval, NotEstimable, Trajectory
 
 
 def group_summaries(
@@ -22,7 +22,7 @@ def group_summaries(
 
 
 def _summary(own: Sequence[Path], trajectory: Trajectory) -> GroupSummary:
-    full, _ = comparable(own)
+    full, steps = comparable(own)
     head = full[0]
 
     def last(name: str) -> float | None:
@@ -38,7 +38,7 @@ def _summary(own: Sequence[Path], trajectory: Trajectory) -> GroupSummary:
         base_score=float(np.mean([path.scores[0] for path in full])) if head.has_base else None,
         score=float(np.mean([path.scores[-1] for path in full])),
         gain=trajectory.net_gain,
-        best_gain=_gain(full, "best"),
+        best_gain=_best_gain(full, steps),
         phase=trajectory.phase,
         phase_probability=trajectory.phase_probability,
         **{name: last(name) for name in ("response_tokens", "truncated", "unparsed", "refused")},
@@ -48,8 +48,9 @@ def _summary(own: Sequence[Path], trajectory: Trajectory) -> GroupSummary:
     )
 
 
-def _gain(full: Sequence[Path], estimand: Estimand) -> Interval | NotEstimable:
-    found = [summarise(path, estimand, "points") for path in full]
+def _best_gain(own: Sequence[Path], steps: Sequence[int]) -> Interval | NotEstimable:
+    full = [at_steps(path, steps) for path in own]
+    found = best_of_others(full, "points")
     reasons = [s.reason for s in found if isinstance(s, NotEstimable)]
     if reasons:
         return NotEstimable(reasons[0])

@@ -112,14 +112,15 @@ class Units:
     """One number a unit (run), the cell of each, and, where items are shared, the same item by item (units x items).
 
     `per_item` averages over items to `values`; on a transformed scale it is the linear part (delta method). `pseudo` is
-    the least variance of a unit, which keeps a contrast of cells that are all at 0 or at 1 from having no error.
+    the least variance of a unit, one for all or one a cell, which keeps units that agree by chance, or that are all at
+    0 or at 1, from having no error.
     """
 
     values: Floats
     cells: Ints
     per_item: Floats | None
     strata: Strata | None
-    pseudo: float = 0.0
+    pseudo: float | Floats = 0.0
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Contrasts:
     Cells differ in their variance by orders of magnitude (a rate that destroys the model, one that changes
     nothing): pooled, a contrast that one wild cell dominates would be given the degrees of freedom of all
     (measured: 14 % false at 5 %). Welch's way: degrees of freedom by Satterthwaite over the cells. A cell with
-    one unit has the variance of all.
+    one unit borrows the variance of the widest other cell, and its degrees of freedom: it may be as wild.
     """
 
     def __init__(self, units: Units) -> None:
@@ -148,13 +149,16 @@ class Contrasts:
         self.df = len(units.values) - n_cells
         self.crossed = units.per_item is not None and units.strata is not None and units.strata.estimable
         if self.df:
-            self.residual = self._by_cell((units.values - self.means[units.cells]) ** 2) + units.pseudo
+            squares = (units.values - self.means[units.cells]) ** 2
+            own = np.where(self.counts > 1, self._within(squares), -1.0)
+            self.lender = np.where(self.counts > 1, np.arange(n_cells), int(own.argmax()))
+            self.residual = own[self.lender] + units.pseudo
             self.noise = self._item_noise() if self.crossed else np.zeros(n_cells)
 
-    def _by_cell(self, squares: Floats) -> Floats:
-        """Variance in each cell from its units' squared deviations; of all cells where a cell has one unit."""
+    def _within(self, squares: Floats) -> Floats:
+        """Variance in each cell from its units' squared deviations; 0 in a cell with one unit."""
         sums = np.bincount(self.units.cells, weights=squares, minlength=len(self.counts))
-        return np.where(self.counts > 1, sums / np.maximum(self.counts - 1, 1), squares.sum() / self.df)
+        return np.asarray(sums / np.maximum(self.counts - 1, 1), dtype=np.float64)
 
     def _item_noise(self) -> Floats:
         """In each cell the variance of a unit's mean that is unit x item: what differs from its fellows item by
@@ -165,7 +169,7 @@ class Contrasts:
         cell_items = np.zeros((len(self.counts), units.per_item.shape[1]))
         np.add.at(cell_items, units.cells, units.per_item)
         z = units.strata.scaled(units.per_item - (cell_items / self.counts[:, None])[units.cells])
-        return self._by_cell((z * z).sum(axis=1))
+        return self._within((z * z).sum(axis=1))[self.lender]
 
     def estimate(self, weights: Floats) -> Estimate:
         """The contrast with `weights` over cells. Raises ValueError without residual degrees of freedom."""
@@ -174,7 +178,8 @@ class Contrasts:
         value = float(weights @ self.means)
         share = weights**2 / self.counts
         parts = share * self.residual
-        df = satterthwaite(parts.tolist(), np.where(self.counts > 1, self.counts - 1, self.df).tolist())
+        lent = np.bincount(self.lender, weights=parts, minlength=len(parts))  # borrowed parts are no new evidence
+        df = satterthwaite(lent.tolist(), (self.counts - 1).tolist())
         runs = Variance(float(parts.sum()), min(df, float(self.df)))
         units = self.units
         if units.per_item is None or units.strata is None or not self.crossed:
