@@ -5,8 +5,9 @@ import pytest
 
 from analyze_cases import find, records
 from triaxis.analyze import analyze
+from triaxis.records import published
 from triaxis.records.table import make_table
-from triaxis.types import Interval, NotEstimable
+from triaxis.types import Interval, NotEstimable, TriaxisError
 
 
 def scored(items_at, *, seed_of=lambda run: run, runs=4, steps=(0, 10, 20), group="far_ood"):
@@ -44,3 +45,40 @@ def test_a_base_on_more_or_fewer_items_is_paired_on_the_common_ones(base, traine
     assert all(isinstance(summary.gain, Interval) for summary in analysis.summaries)
     assert {summary.n_items for summary in analysis.summaries} == {min(base, trained)}
     assert any(f"{abs(base - trained)} of 60 items left out of pairs" in told for told in analysis.warnings)
+
+
+def test_a_group_in_another_mode_only_is_told():
+    data = scored(lambda step: 60)
+    n = len(data["run"])
+    twice = {name: values * 2 for name, values in data.items()}
+    twice["task"], twice["group"] = ["t"] * n + ["s"] * n, ["far_ood"] * n + ["safety"] * n
+    twice["mode"] = ["default"] * n + ["direct"] * n
+    analysis = analyze(make_table(twice))
+    assert {effect.group for effect in analysis.effects} == {"far_ood"}
+    assert "group safety: scored in mode direct, not in default: not in effects" in analysis.warnings
+
+
+def test_an_accuracy_that_is_better_when_lower_is_refused():
+    data = scored(lambda step: 60)
+    data["higher_is_better"] = [0] * len(data["run"])
+    with pytest.raises(TriaxisError) as told:
+        analyze(make_table(data))
+    assert str(told.value) == "task t: accuracy with higher_is_better 0; give 1 - score"
+    data["metric"] = ["length"] * len(data["run"])
+    assert analyze(make_table(data)).trajectories
+
+
+def test_a_trajectory_in_two_published_tables_is_told():
+    told = [text for text in analyze(published()).warnings if "the same trajectory in two sources" in text]
+    assert any("Qwen3-14B_Math-CoT-20k_lr5e-05_ep8_bs256" in text and "Table 1 and" in text for text in told)
+    assert all(text.count("Qwen3-14B") != 1 for text in told)
+
+
+def test_equal_scores_under_other_conditions_are_two_trajectories():
+    data = scored(lambda step: 60)
+    n = len(data["run"])
+    twice = {name: values * 2 for name, values in data.items()}
+    twice["source"] = ["one"] * n + ["two"] * n
+    assert sum("the same trajectory" in text for text in analyze(make_table(twice)).warnings) == 4
+    twice["data.name"] = data["data.name"] + [{"a": "b", "b": "c"}[name] for name in data["data.name"]]
+    assert not any("the same trajectory" in text for text in analyze(make_table(twice)).warnings)

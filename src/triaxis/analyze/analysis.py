@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from triaxis.analyze.claims import Evidence, judge, shipped_claims, untestable
@@ -42,6 +43,7 @@ def analyze(table: Table, *, study: Study | None = None, seed: int = 0) -> Analy
         [p for p in each if p.run not in table.incomplete and (p.source, p.run) not in left] for each in (groups, tasks)
     )
     conditions = {key: condition_trajectory(own, group_noise.of(own[0])) for key, own in by_condition(whole).items()}
+    warnings += [*_other_modes(whole), *_twice(tasks)]
     found = effects(whole, warnings)
     return Analysis(
         trajectories=_runs(tasks, task_noise),
@@ -70,6 +72,49 @@ def _against_study(study: Study, there: set[str]) -> list[str]:
     return told
 
 
+def _other_modes(paths: Sequence[Path]) -> list[str]:
+    """Groups that effects leave out, not being scored in the mode that effects speak of."""
+    modes: dict[str, dict[str, set[str]]] = {}
+    for path in paths:
+        modes.setdefault(path.source, {}).setdefault(path.group, set()).add(path.mode)
+    told = []
+    for source, groups in modes.items():
+        mode = primary_mode(set().union(*groups.values()))
+        for group, there in groups.items():
+            if mode not in there:
+                where = f"group {group}" + (f" ({source})" if source else "")
+                told.append(f"{where}: scored in mode {', '.join(sorted(there))}, not in {mode}: not in effects")
+    return told
+
+
+def _twice(paths: Sequence[Path]) -> list[str]:
+    """Trajectories that two sources hold: equal in base, in factors that both name and in scores of shared tasks."""
+    runs: dict[tuple[str, str], list[Path]] = {}
+    buckets: dict[tuple[object, ...], set[tuple[str, str]]] = {}
+    for path in paths:
+        runs.setdefault((path.source, path.run), []).append(path)
+        buckets.setdefault((path.base, *_scored(path)), set()).add((path.source, path.run))
+    pairs = {pair for alike in buckets.values() for pair in combinations(sorted(alike), 2)}
+    return [
+        f"the same trajectory in two sources is counted in each: run {one[1]} of {one[0] or 'no source'} and"
+        f" run {other[1]} of {other[0] or 'no source'}"
+        for one, other in sorted(pairs)
+        if one[0] != other[0] and _same(runs[one], runs[other])
+    ]
+
+
+def _scored(path: Path) -> tuple[str, str, tuple[int, ...], tuple[float, ...]]:
+    return path.task, path.mode, path.steps, tuple(float(round(score, 9)) for score in path.scores)
+
+
+def _same(one: Sequence[Path], other: Sequence[Path]) -> bool:
+    left, right = one[0].condition, other[0].condition
+    if any(left[name] != right[name] for name in left.keys() & right.keys()):
+        return False
+    mine, theirs = ({(path.task, path.mode): _scored(path) for path in own} for own in (one, other))
+    return all(mine[task] == theirs[task] for task in mine.keys() & theirs.keys())
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
@@ -89,15 +134,13 @@ def _reasons(judged: Sequence[Verdict], sources: Sequence[str]) -> str:
 
 
 def verdicts(tasks: Sequence[Path], panel: Panel) -> tuple[Verdict, ...]:
-    """The ledger's verdicts, source by source in the primary mode; a claim that no source can test is told once."""
+    """The ledger's verdicts, source by source; a claim that no source can test is told once."""
     sources = sorted({path.source for path in tasks})
     if not sources:
         return tuple(untestable(claim, "no run is finished") for claim in shipped_claims())
     evidence = []
     for source in sources:
-        own = [path for path in tasks if path.source == source]
-        mode = primary_mode({path.mode for path in own})
-        evidence.append(Evidence(source, [path for path in own if path.mode == mode], panel))
+        evidence.append(Evidence(source, [path for path in tasks if path.source == source], panel))
     found: list[Verdict] = []
     for claim in shipped_claims():
         judged = [judge(claim, each) for each in evidence]

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from triaxis.stats.intervals import Floats
-from triaxis.types import AXES, Level, Outcome
+from triaxis.types import AXES, Level, Outcome, TriaxisError
 
 if TYPE_CHECKING:
     from triaxis.records import Table
@@ -123,8 +123,9 @@ def _combine(*columns: _Coded) -> tuple[Ints, Ints]:
 
 
 def build(table: Table) -> Panel:
-    """The panel of a validated table."""
+    """The panel of a validated table. Raises TriaxisError where an accuracy is said to be better when lower."""
     arrow: pa.Table = table.arrow
+    _refuse_lower_accuracy(arrow)
     factors = dict(table.factors)
     columns = {
         name: _coded(arrow, name, default)
@@ -153,6 +154,18 @@ def build(table: Table) -> Panel:
         for which, built in _task_curves(of_task, cell_codes, cell, step, columns, measures, first):
             curves[which] = built
     return _join(curves, owners, columns, factors, arrow.num_rows)
+
+
+def _refuse_lower_accuracy(arrow: pa.Table) -> None:
+    """Verdicts take a larger accuracy for the better one: read the other way round they would be false."""
+    if "higher_is_better" not in arrow.column_names:
+        return
+    wrong = pc.invert(pc.fill_null(arrow.column("higher_is_better"), True))
+    if "metric" in arrow.column_names:
+        wrong = pc.and_(wrong, pc.equal(arrow.column("metric").cast(pa.string()), ACCURACY))
+    tasks = arrow.column("task").filter(wrong)
+    if len(tasks):
+        raise TriaxisError(f"task {tasks[0].as_py()}: {ACCURACY} with higher_is_better 0; give 1 - score")
 
 
 def _base_of_base_rows(columns: Mapping[str, _Coded]) -> _Coded:

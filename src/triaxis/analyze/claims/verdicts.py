@@ -9,30 +9,44 @@ import numpy as np
 
 from triaxis.analyze.claims.order import by_capability
 from triaxis.analyze.claims.spec import Claim, Course, Ends, Part
-from triaxis.analyze.contrasts import Asked, cell_contrast
-from triaxis.analyze.dense import Panel
+from triaxis.analyze.contrasts import Asked, cell_contrast, extremes
+from triaxis.analyze.dense import ACCURACY, Panel
 from triaxis.analyze.design import sorted_levels
-from triaxis.analyze.effects import finished
+from triaxis.analyze.effects import finished, primary_mode
+from triaxis.analyze.estimands import looked_at
 from triaxis.analyze.paths import Path, by_condition, mean_of_tasks
 from triaxis.analyze.trajectories import condition_trajectory, seed_noises
 from triaxis.stats.effects import contrast
 from triaxis.stats.intervals import Floats
 from triaxis.types import Decision, Dip, Interval, Level, NotEstimable, Scale, Verdict
 
+NEAR_BOUND = 0.1  # of 0 or 1: there an interaction in points may be the bound's
+LOGITS_A_SCORE = 4.0  # the slope of the logit at a score of one half
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What claims are judged by: the paths of one source in its primary mode, a run and task each, and the bases'
-    scores.
-    """
+    """What claims are judged by: the paths of one source, a run, task and mode each, and the bases' scores."""
 
     source: str
     paths: Sequence[Path]
     panel: Panel
 
-    def pooled(self, groups: Sequence[str]) -> list[Path]:
-        """A path a run: the mean over the tasks of these groups that all runs have."""
-        return finished(mean_of_tasks([path for path in self.paths if path.group in groups]), [])
+    def pooled(self, groups: Sequence[str]) -> list[Path] | NotEstimable:
+        """A path a run: the mean over the tasks of these groups that all runs have, in a mode that the groups share."""
+        accurate = [path for path in self.paths if path.metric == ACCURACY]
+        modes = [{path.mode for path in accurate if path.group == group} for group in groups]
+        there = [of_group for of_group in modes if of_group]
+        names = f"group{'s' if len(groups) > 1 else ''} {', '.join(groups)}"
+        if not there:
+            known = any(path.group in groups for path in self.paths)
+            return NotEstimable(f"{names}: not scored in accuracy" if known else f"the table has no {names}")
+        shared = set.intersection(*there)
+        if not shared:
+            return NotEstimable(f"{names}: scored in no mode that all of them have")
+        mode = primary_mode(shared)
+        paths = mean_of_tasks([path for path in accurate if path.group in groups and path.mode == mode])
+        return finished(paths, []) if paths else NotEstimable(f"{names}: no task is there in every run")
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
         judged = _judge_course(course, evidence)
         return _verdict(claim, judged, course.event, None, "probability")
     parts = [_judge_part(part, evidence) for part in claim.parts]
-    order: tuple[Decision, ...] = ("not testable", "refuted", "inconclusive", "supported")
+    order: tuple[Decision, ...] = ("refuted", "not testable", "inconclusive", "supported")
     first = min(range(len(parts)), key=lambda i: order.index(parts[i].decision))
     part, judged = claim.parts[first], parts[first]
     if len(parts) > 1:
@@ -87,8 +101,8 @@ def _no(reason: str) -> Judged:
 
 def _judge_part(part: Part, evidence: Evidence) -> Judged:
     paths = evidence.pooled(part.groups)
-    if not paths:
-        return _no(f"no task in {', '.join(part.groups)} that every run has")
+    if isinstance(paths, NotEstimable):
+        return _no(paths.reason)
     asked = Asked.of(paths)
     missing = [name for name in part.contrast if name not in asked.cells.factors]
     if missing:
@@ -117,7 +131,7 @@ def _ends(name: str, end: Ends, asked: Asked, evidence: Evidence) -> tuple[tuple
         by_name = {str(level): level for level in levels}
         return (by_name[end[0]], by_name[end[1]]), ""
     if end in ("stronger", "weaker"):
-        ordered = by_capability(evidence.panel, evidence.source, evidence.paths[0].mode, levels)
+        ordered = by_capability(evidence.panel, evidence.source, asked.paths[0].mode, levels)
         if isinstance(ordered, NotEstimable):
             return ordered
         levels, told = ordered
@@ -162,6 +176,9 @@ def _decide(part: Part, asked: Asked, weights: Floats, sign: float, known: str) 
     found = cell_contrast(asked, weights, part.estimand, "points")
     if isinstance(found, NotEstimable):
         return _no(found.reason)
+    ends = extremes(asked, weights, part.estimand)
+    if len(part.contrast) > 1 and (ends[0] <= 0 or ends[1] >= 1):
+        return _no("ceiling: a condition is at 0 or 1 in every run")
     low, high = sorted((sign * found.low, sign * found.high))
     told = f"{_points(found)}, smallest effect {100 * part.smallest_effect:g} points" + (f"; {known}" if known else "")
     if any(name.startswith("model.") for name in part.contrast):
@@ -170,9 +187,48 @@ def _decide(part: Part, asked: Asked, weights: Floats, sign: float, known: str) 
         if part.both_scales and (why := _other_scale(part, asked, weights, sign)):
             return Judged("inconclusive", f"{told}; {why}", found)
         return Judged("supported", told, found)
+    if len(part.contrast) < 2 and (why := _no_room(part, asked, weights, sign)):
+        return _no(why)
     if high < part.smallest_effect:
+        if len(part.contrast) > 1 and (ends[0] < NEAR_BOUND or ends[1] > 1 - NEAR_BOUND):
+            why = _logit_allows(part, asked, weights, sign)
+            return Judged("inconclusive", f"{told}; {why}", found) if why else Judged("refuted", told, found)
         return Judged("refuted", told, found)
     return Judged("inconclusive", told, found)
+
+
+def _no_room(part: Part, asked: Asked, weights: Floats, sign: float) -> str:
+    """Why scores so near 0 or 1 could not show the smallest effect, though it were there; empty where they could."""
+    if part.contrast:
+        scores = np.array([looked_at(path, part.estimand) for path in asked.paths])
+        counts = np.bincount(asked.cells.cell_of)
+        toward = sign * weights / counts
+        of_runs = toward[asked.cells.cell_of]
+        upper = float((scores * of_runs.clip(min=0)).sum())  # where the claim expects the higher scores
+        lower = float(-(scores * of_runs.clip(max=0)).sum())
+        too_low, too_high, what = upper < part.smallest_effect, lower > 1 - part.smallest_effect, "the scores are"
+    else:
+        base = float(np.mean([path.scores[0] for path in asked.paths]))
+        too_low = sign < 0 and base < part.smallest_effect
+        too_high = sign > 0 and base > 1 - part.smallest_effect
+        what = "the base is"
+    smallest = f"{100 * part.smallest_effect:g} points"
+    if too_low:
+        return f"floor: {what} so near 0 that an effect of {smallest} could not show"
+    return f"ceiling: {what} so near 1 that an effect of {smallest} could not show" if too_high else ""
+
+
+def _logit_allows(part: Part, asked: Asked, weights: Floats, sign: float) -> str:
+    """Why points alone don't refute near 0 or 1, where the bound shrinks them; empty where the logits refute too.
+
+    The smallest effect in logits is what it is at a score of one half: four times as large.
+    """
+    found = cell_contrast(asked, weights, part.estimand, "logit")
+    if isinstance(found, NotEstimable):
+        return f"ceiling: a condition is outside .1 to .9, and in logits {found.reason}"
+    if max(sign * found.low, sign * found.high) < LOGITS_A_SCORE * part.smallest_effect:
+        return ""
+    return "ceiling: a condition is outside .1 to .9, and the logits do not exclude the effect"
 
 
 def _other_scale(part: Part, asked: Asked, weights: Floats, sign: float) -> str:
@@ -193,8 +249,8 @@ def _judge_course(course: Course, evidence: Evidence) -> Judged:
     like it.
     """
     paths = evidence.pooled(course.groups)
-    if not paths:
-        return _no(f"no task in {', '.join(course.groups)} that every run has")
+    if isinstance(paths, NotEstimable):
+        return _no(paths.reason)
     noises = seed_noises(paths)
     did, did_not, total = 0, 0, 0
     for own in by_condition(paths).values():
