@@ -5,6 +5,9 @@ import pytest
 
 from analyze_cases import BASE, FACTORS, LR, NOISE, SMALL, check_json, columns, find, records
 from triaxis.analyze import analyze, to_json
+from triaxis.analyze.dense import build
+from triaxis.analyze.estimands import best_of_others
+from triaxis.analyze.paths import task_paths
 from triaxis.records import published
 from triaxis.records.table import make_table
 from triaxis.simulate import Noise, study
@@ -271,7 +274,9 @@ def test_mean_and_best_compare_the_steps_that_all_runs_have():
     table = {name: [v for v, out in zip(values, early, strict=True) if not out] for name, values in table.items()}
     found = analyze(make_table(table))
     assert abs(find(found, ["data.name"], estimand="mean", group="ungrouped").estimate.value) < 0.08  # else .16
-    assert find(found, ["data.name"], group="ungrouped").estimate == find(whole, ["data.name"], group="ungrouped").estimate
+    assert (
+        find(found, ["data.name"], group="ungrouped").estimate == find(whole, ["data.name"], group="ungrouped").estimate
+    )
     assert any("3 of 6 checkpoints are not there in every run" in told for told in found.warnings)
     assert not any("not there in every run" in told for told in whole.warnings)
 
@@ -283,3 +288,22 @@ def test_bases_without_a_name_are_told_apart_by_what_is_said_of_them():
     effect = find(analyze(make_table(data)), ["model.parameters"])
     assert effect.note == "speaks of these 2 bases, not of bases like them"
     assert effect.estimate.high - effect.estimate.low > 0.2  # the bases' own errors are in it
+
+
+def test_no_two_of_three_seeds_choose_the_best_checkpoint_for_each_other():
+    x = np.random.default_rng(0).integers(0, 2, (3, 7, 40)).astype(float)
+
+    def best(x):
+        paths = task_paths(build(make_table(records(3, 40, lambda r, s, i: x[r, s, i], steps=range(7)))))
+        return np.array([found.value for found in best_of_others(paths, "points")])
+
+    moved = np.zeros((3, 3), dtype=bool)  # whether another course of one seed changes the number of another
+    for seed in range(3):
+        for checkpoint in range(1, 7):
+            other = x.copy()
+            other[seed, 1:] = 0
+            other[seed, checkpoint] = 1
+            moved[seed] |= best(other) != best(x)
+    assert moved.diagonal().all()
+    assert moved.sum() == 6  # its own number and one other
+    assert not (moved & moved.T)[~np.eye(3, dtype=bool)].any()
