@@ -51,6 +51,31 @@ def test_without_a_dip_its_depth_is_not_estimable():
     assert isinstance(found.regain_probability, NotEstimable)
 
 
+@pytest.mark.parametrize(
+    "means",
+    [
+        [0.67, 0.64, 0.07, 0.07, 0.07, 0.07, 0.07, 0.07, 0.07],
+        [0.91, 0.3, 0.04, 0.04, 0.04, 0.04, 0.04, 0.04, 0.04],
+        [0.95, 0.8, 0.5, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02],
+    ],
+)
+def test_a_fall_to_a_level_regains_nothing(means):
+    found = fit_shape(STEPS, np.array(means), COVARIANCE)
+    assert found.dip_probability > 0.5
+    assert found.regain_probability < 0.2
+
+
+@pytest.mark.parametrize("kind", ["dip, then above", "rise"])
+def test_an_abrupt_change_to_a_level_is_not_overfitting(kind):
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        base = rng.uniform(0.3, 0.5)
+        level = base + rng.uniform(0.1, 0.3)
+        start = [base, base - rng.uniform(0.1, 0.25)] if kind == "dip, then above" else [base, (base + level) / 2]
+        means = np.r_[start, np.full(7, level)] + rng.normal(0, 0.005, 9)
+        assert fit_shape(STEPS, means, np.eye(9) * 0.005**2).phase in ("plateau", "undecided")
+
+
 def test_noise_is_not_called_a_shape():
     rng = np.random.default_rng(0)
     found = [fit_shape(STEPS, 0.5 + rng.normal(0, 0.02, 9), np.eye(9) * 0.02**2) for _ in range(60)]

@@ -24,7 +24,7 @@ SMALLEST_CHANGE = 0.01  # a change is 0 or larger: one point
 SLAB = 0.2  # sd of a size, in score
 MISFIT = 0.03  # true curves differ from these shapes by about this part of their range
 DECIDED = 0.8  # below this no phase is named
-_KEPT = 300  # designs that get draws; what is left out is counted in the tests
+_KEPT = 600  # designs that get draws; what is left out is counted in the tests
 _DRAWS = 16
 
 
@@ -38,7 +38,7 @@ class Shape:
     dip_probability: float
     dip_step: int | None  # most probable checkpoint of the bottom
     dip_depth: Interval | NotEstimable  # base minus bottom, given a dip
-    regain_probability: float | NotEstimable  # given a dip, that a point or more of ground was regained
+    regain_probability: float | NotEstimable  # given a dip, that ground was regained: a point or 3 misfits, if more
     curve: Floats  # (checkpoints,) posterior mean, relative to the base
 
 
@@ -56,7 +56,7 @@ def fit_shape(steps: Sequence[int], means: Floats, covariance: Floats) -> Shape:
     log_weight, chosen, sign = _shortlist(grid, gram, projection)
     sizes, log_weight = _draw(grid, gram, projection, chosen, sign)
     weight = np.exp(log_weight - log_weight.max())
-    return _summarise(grid, steps, chosen, sign, sizes, weight / weight.sum())
+    return _summarise(grid, steps, chosen, sign, sizes, weight / weight.sum(), means)
 
 
 def _precision(covariance: Floats) -> Floats:
@@ -154,7 +154,13 @@ def _draw(
 
 
 def _summarise(
-    grid: Designs, steps: Sequence[int], chosen: NDArray[np.int64], sign: Floats, sizes: Floats, weight: Floats
+    grid: Designs,
+    steps: Sequence[int],
+    chosen: NDArray[np.int64],
+    sign: Floats,
+    sizes: Floats,
+    weight: Floats,
+    means: Floats,
 ) -> Shape:
     parts = grid.vectors[np.array([grid.dip[chosen], grid.rise[chosen], grid.late[chosen]])]
     curves = (
@@ -180,7 +186,8 @@ def _summarise(
         return Shape(*head, None, none, none, curve)
     at = np.bincount(bottom[dipped], weights=weight[dipped], minlength=len(steps))
     after = np.where(np.arange(len(steps)) >= bottom[:, :, None], curves, -np.inf).max(axis=2)
-    regained = dipped & (after + depth >= SMALLEST_CHANGE)
+    # Less than three sd of the misfit may be the model's own patching, not the curve's.
+    regained = dipped & (after + depth >= max(SMALLEST_CHANGE, 3 * MISFIT * float(np.ptp(means))))
     return Shape(
         *head,
         int(steps[int(at.argmax())]),

@@ -22,6 +22,7 @@ NO_DIP, BUMP, PART, FALL = 0, 1, 2, 3
 SETTLED = 0.1  # a rise or fall has levelled off when its last interval holds at most this part of it
 DIP_PRIOR = (0.4, 0.35, 0.1, 0.15)  # of each kind; a rise hides part of the dips: with no data P(dip) is about 0.3
 STAYING = (0.25, 0.5)  # part of a bump that stays, where it comes back in part
+HALFWAY = (0.25, 0.5, 0.75)  # where a jump over two intervals stands between them
 DISTINCT = 0.1  # shapes that differ by less at every checkpoint are one
 OVERLAP = 0.1  # of log step: how much earlier than the centre of one part the next may set in
 BACK = 0.15  # a bump has come back when at most this part of it is left at the end
@@ -85,6 +86,32 @@ def _sigmoids(u: Floats, n_centres: int, widths: Sequence[float]) -> tuple[list[
     return rows, where
 
 
+def _windows(u: Floats) -> tuple[list[Floats], list[float]]:
+    """Abrupt bumps over one to three checkpoints. Without them a dip with steep sides is patched by a late change."""
+    index = np.arange(len(u))
+    spans = [(i, j) for i in index[1:-1] for j in index[i : i + 3] if j < index[-1]]
+    rows = [((index >= i) & (index <= j)).astype(np.float64) for i, j in spans]
+    return rows, [float(u[i] + u[j]) / 2 for i, j in spans]
+
+
+def _jumps(u: Floats) -> tuple[list[Floats], list[float]]:
+    """Abrupt changes within one interval, or two, to a level that stays. Sigmoids are too smooth for an early one: a
+    fall would be patched by a rise, and read as ground regained.
+    """
+    index = np.arange(len(u))
+    one = [(index >= i).astype(np.float64) for i in index[1:-1]]
+    between = list(product(index[1:-2], HALFWAY))
+    two = [np.where(index > i, 1.0, np.where(index == i, part, 0.0)) for i, part in between]
+    return [*one, *two], [*(float(u[i] + u[i - 1]) / 2 for i in index[1:-1]), *(float(u[i]) for i, _ in between)]
+
+
+def _joined(
+    one: tuple[list[Floats], list[float]], other: tuple[list[Floats], list[float]]
+) -> tuple[list[Floats], list[float]]:
+    """Two families of shapes as one, with where they sit."""
+    return [*one[0], *other[0]], [*one[1], *other[1]]
+
+
 def _ramps(u: Floats) -> list[Floats]:
     return _unit([np.clip((u - knot) / (1 - knot), 0, 1) for knot in u[:-2]])
 
@@ -112,10 +139,10 @@ def designs(steps: tuple[int, ...]) -> Designs:
         raise ValueError("a shape needs step 0 and at least three trained checkpoints")
     u = log_steps(steps)
     spacing = 1.0 / (len(u) - 1)
-    bumps, bump_at = _distinct(*_bumps(u, (0.0,), 6))
+    bumps, bump_at = _distinct(*_joined(_bumps(u, (0.0,), 6), _windows(u)))
     parts, part_at = _distinct(*_bumps(u, STAYING, 3))
-    falls, fall_at = _distinct(*_sigmoids(u, 8, (0.4 * spacing, spacing)))
-    rises, rise_at = _distinct(*_sigmoids(u, 12, (0.3 * spacing, 0.6 * spacing, 1.2 * spacing)))
+    falls, fall_at = _distinct(*_joined(_sigmoids(u, 8, (0.4 * spacing, spacing)), _jumps(u)))
+    rises, rise_at = _distinct(*_joined(_sigmoids(u, 12, (0.3 * spacing, 0.6 * spacing, 1.2 * spacing)), _jumps(u)))
     ramps = _ramps(u)
     dips = [*bumps, *parts, *falls]
     vectors = np.array([np.zeros_like(u), *dips, *rises, *ramps])
