@@ -159,7 +159,7 @@ class Effect:
     estimate: Interval | NotEstimable
     p: float | None = None
     p_adjusted: float | None = None  # Benjamini-Hochberg over the analysis
-    unit: str = "run"  # what was drawn anew: "run", or "base" for model factors; "run, these bases" where bases are few
+    unit: str = "run"  # what was drawn anew: "run", or "base" for model factors; "run (these bases)" where bases are few
     n_units: int = 0
     n_runs: int = 0
     item_pool: str = ""  # "items like these" or "this item pool"
