@@ -349,6 +349,19 @@ def test_a_budget_is_held_and_what_is_left_waits(tmp_path, budget, told):
     assert kept > 0 or budget == "disk_gb"  # the base alone may fill it
 
 
+def test_a_full_disk_is_one_line_and_loses_nothing(finished, tmp_path):
+    """A limit on the size of files stands for the disk: first no state can be written, then the study goes on."""
+    study, out = declared(tmp_path), tmp_path / "out"
+    words = f"ulimit -f 250; exec {TRIAXIS} run {study} --out {out} --jobs 1"  # in kB; a state takes 1,800
+    full = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=False)
+    assert full.returncode == 2, full.stderr
+    told = [line for line in full.stderr.splitlines() if line.startswith("triaxis: ")]
+    assert len(told) == 1 and "disk full while writing" in told[0] and "free space and run again" in told[0]
+    assert "Traceback" not in full.stderr
+    assert triaxis("run", study, "--out", out).returncode == 0
+    assert digest(out) == digest(finished[0] / "out")
+
+
 def test_a_failing_run_is_marked_and_the_others_go_on(tmp_path):
     study = declared(tmp_path, optimization=SMALL["optimization"] | {"learning_rate": [1e-3, 1e30]}, seeds=[0])
     result = triaxis("run", study, "--out", tmp_path / "out")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from triaxis.execute.local import LocalPool
-from triaxis.types import RunFailed, TriaxisError
+from triaxis.types import DiskFull, RunFailed, TriaxisError
 
 ENGINES = {"local-1": lambda: LocalPool(1), "local-2": lambda: LocalPool(2)}
 
@@ -104,6 +104,13 @@ def test_an_unexpected_error_is_tried_once_more_and_told_in_one_line(engine):
     kinds = [e.kind for e in engine.watch()]
     assert kinds == ["started", "measured", "retried", "started", "measured", "failed"]
     assert engine.collect("a").message == "ValueError: bad"
+
+
+def test_a_full_disk_ends_the_watch(engine):
+    engine.submit("a", work("wrong"), lambda: DiskFull("disk full while writing x"))
+    with pytest.raises(DiskFull, match="writing x"):
+        list(engine.watch())
+    assert engine.collect("a").state == "failed"
 
 
 def test_a_killed_process_is_tried_again_with_a_fresh_payload(engine, tmp_path):

@@ -15,7 +15,7 @@ from triaxis.execute.conduct import job_of
 from triaxis.execute.run import STATE, follow, prepare, render
 from triaxis.study import parse_study
 from triaxis.tasks import get_task
-from triaxis.types import RunFailed, TriaxisError
+from triaxis.types import DiskFull, RunFailed, TriaxisError
 
 STUDY = {
     "name": "one",
@@ -167,7 +167,7 @@ def test_weights_that_are_not_finite_are_never_measured():
 
 
 def test_a_disk_without_room_fails_the_run_in_one_line(tmp_path):
-    with limited_files(100_000), pytest.raises(RunFailed, match=r"can't be written .*free space, run again"):
+    with limited_files(100_000), pytest.raises(DiskFull, match=r"disk full while writing .*free space and run again"):
         list(follow(replace(job(), state=str(tmp_path))))
     assert not list(tmp_path.iterdir()), "half a state is left"
 

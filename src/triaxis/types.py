@@ -29,6 +29,10 @@ class RunFailed(Exception):
     """Something failed while running; what was measured is kept. The command line exits with 1."""
 
 
+class DiskFull(RunFailed):
+    """No room for what was measured; what was written before is kept, and the remedy is the user's: exit code 2."""
+
+
 class Outcome(StrEnum):
     """What became of one response."""
 
@@ -159,7 +163,7 @@ class Effect:
     estimate: Interval | NotEstimable
     p: float | None = None
     p_adjusted: float | None = None  # Benjamini-Hochberg over the analysis
-    unit: str = "run"  # what was drawn anew: "run", or "base" for model factors; "run (these bases)" where bases are few
+    unit: str = "run"  # what was drawn anew: "run", "base" for model factors, "run (these bases)" where bases are few
     n_units: int = 0
     n_runs: int = 0
     item_pool: str = ""  # "items like these" or "this item pool"

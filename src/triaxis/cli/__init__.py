@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from triaxis.cli import analyze, lab, run, study
-from triaxis.types import RunFailed, TriaxisError
+from triaxis.types import DiskFull, RunFailed, TriaxisError
 from triaxis.version import __version__
 
 INTERRUPTED = 130  # Typer's code for Ctrl-C
@@ -51,7 +51,7 @@ def main() -> int:
         code = int(app(standalone_mode=False) or 0)
     except typer.TyperException as mistake:  # in the words of the command
         return _say(mistake.format_message(), 2) if mistake.format_message() else 2  # without: help was asked for
-    except TriaxisError as mistake:
+    except (TriaxisError, DiskFull) as mistake:
         return _say(mistake, 2)
     except RunFailed as failure:
         return _say(failure, 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triaxis.types import RunFailed, TriaxisError
+from triaxis.types import DiskFull, RunFailed, TriaxisError
 
 if TYPE_CHECKING:
     from triaxis.study import Study
@@ -78,12 +78,14 @@ def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
             print(f"triaxis: {damage}", file=sys.stderr)
         with Progress(study, store, Console(stderr=True)) as progress:
             ended = conduct(study, store, make_engine(processes), progress.heard)
-        for job, reason in ended.failed.items():
-            print(f"triaxis: {job} failed: {reason}", file=sys.stderr)
+        if ended.failed:  # each was told when it happened
+            print(f"triaxis: {len(ended.failed)} jobs failed; the same command tries them again", file=sys.stderr)
         try:
             write_outputs(study, store, Console(), seconds=time.monotonic() - began)
         except TriaxisError as lacking:  # nothing was wrong with what the user gave
             raise RunFailed(str(lacking)) from None
+        except OSError as error:
+            raise DiskFull(f"{out}: no report was written ({error.strerror}); free space and run again") from None
     if ended.stopped:
         print(f"triaxis: {ended.stopped}; {ended.left} runs are left, the same command goes on", file=sys.stderr)
     if ended.failed or ended.stopped:

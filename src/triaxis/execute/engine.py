@@ -37,7 +37,8 @@ class Engine(Protocol):
     runs, so that whoever submits it need not load what it needs. The work goes on past a measurement only when the
     watcher has asked for the next event, so a measurement that was handled is safe before anything after it happens.
     Work that dies (its process is killed, or it raises) is tried again from the start of the iterator, up to `retries`
-    times; a `TriaxisError` or `RunFailed` would fail again and is not retried.
+    times; a `TriaxisError` or `RunFailed` would fail again and is not retried. A `DiskFull` would meet every job: the
+    watch ends by raising it.
     """
 
     def submit(self, job: str, work: str, payload: Callable[[], Any]) -> None:

@@ -17,7 +17,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 from triaxis.execute.engine import Ending, Event, State, imported
-from triaxis.types import RunFailed, TriaxisError
+from triaxis.types import DiskFull, RunFailed, TriaxisError
 
 THREADS = {
     "OMP_NUM_THREADS": "1",
@@ -145,6 +145,9 @@ class LocalPool:
                     worker.pipe.send("go on")
             return
         worker.job = None
+        if kind == "full":
+            job.state, job.message = "failed", value
+            raise DiskFull(value)
         if kind == "done":
             job.state = "done"
             yield Event(job.id, "done")
@@ -196,6 +199,8 @@ def _serve(pipe: Connection, parent: int) -> None:
                 pipe.send(("done", None))
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 raise
+            except DiskFull as error:
+                pipe.send(("full", str(error)))
             except (TriaxisError, RunFailed) as error:
                 pipe.send(("final", str(error)))
             except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import time
@@ -21,6 +22,7 @@ from triaxis.axes.model.lab import PRETRAINING, Pretraining, lab_tokenizer, new_
 from triaxis.axes.optimization import Batch, Recipe, Row, Training, batches_per_epoch, collate, order, pack
 from triaxis.evaluate import Question, measure, questions
 from triaxis.execute.job import Job, Measured
+from triaxis.records.paths import disk_full
 from triaxis.types import Checkpoint, RunFailed, TriaxisError
 
 STATE = "resume.pt"
@@ -281,9 +283,10 @@ def _save(training: Training, reached: _Reached, job: Job) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(folder / STATE)
-    except (OSError, RuntimeError) as error:  # torch.save tells a full disk as a RuntimeError
+    except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):
             draft.unlink()
-        raise RunFailed(
-            f"{draft}: can't be written ({error}); what is measured is kept: free space, run again"
-        ) from None
+        # torch.save tells a full disk as a RuntimeError of its own.
+        if isinstance(error, RuntimeError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise disk_full(draft) from None
+        raise RunFailed(f"{draft}: can't be written ({error.strerror}); what is measured is kept: run again") from None

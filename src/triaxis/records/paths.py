@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from triaxis.types import RunFailed, TriaxisError
+from triaxis.types import DiskFull, RunFailed, TriaxisError
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 MISPLACED = (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
-def disk_full(path: Path) -> RunFailed:
+def disk_full(path: Path) -> DiskFull:
     """The failure to raise where the disk (or a limit on files) left no room for `path`."""
-    return RunFailed(f"disk full while writing {path}; nothing measured is lost: free space and run again")
+    return DiskFull(f"disk full while writing {path}; nothing measured is lost: free space and run again")
 
 
 def read_only(folder: Path) -> TriaxisError:
