@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from triaxis.stats.intervals import Floats
-from triaxis.types import AXES, Level, Outcome, TriaxisError
+from triaxis.types import Level, Outcome, TriaxisError
 
 if TYPE_CHECKING:
     from triaxis.records import Table
@@ -102,12 +102,6 @@ def _numbers(table: pa.Table, name: str) -> Floats:
     if name not in table.column_names:
         return np.full(table.num_rows, np.nan)
     return np.asarray(table.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
-
-
-def factor_columns(table: pa.Table) -> list[str]:
-    """Names of the columns that are factors, in order of axis."""
-    found = [name for name in table.column_names if name.partition(".")[0] in AXES and name.partition(".")[2]]
-    return sorted(found, key=lambda name: (AXES.index(name.partition(".")[0]), name))
 
 
 def _combine(*columns: _Coded) -> tuple[Ints, Ints]:

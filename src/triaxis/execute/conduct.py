@@ -52,10 +52,10 @@ def conduct(study: Study, store: Store, engine: Engine, watcher: Watcher = lambd
         if job.id in runs:
             store.mark(job.id, "waiting")  # a process that was killed leaves its runs as running
         engine.submit(job.id, WORK, partial(_as_it_stands, job, store))
-    began, stopped = time.monotonic(), ""
+    began, stopped, asked = time.monotonic(), "", evaluation_id(study)
     try:
         for event in engine.watch():
-            _remember(store, event, evaluation_id(study))
+            _remember(store, event, asked)
             watcher(event)
             if event.kind == "measured" and not stopped:
                 stopped = _used_up(study, store, time.monotonic() - began)
