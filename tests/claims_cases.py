@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
 
-from triaxis.analyze.analysis import verdicts
+from triaxis.analyze.analysis import evidence_of, verdicts
 from triaxis.analyze.claims import shipped_claims
 from triaxis.analyze.dense import build
 from triaxis.analyze.paths import task_paths
@@ -104,5 +104,5 @@ def decide(claim: str, case: Mapping[str, Any], seed: int) -> Decision:
     """The verdict in one simulated study."""
     simulated = study(**{**COMMON, **case, "seed": seed})
     panel = build(simulated.table)
-    found = {v.claim: v.decision for v in verdicts(task_paths(panel), panel)}
+    found = {v.claim: v.decision for v in verdicts(evidence_of(task_paths(panel), panel))}
     return found[claim]

@@ -154,6 +154,7 @@ def typical() -> Analysis:
         condition_trajectories=tuple(trajectory(cell, group) for cell in cells for group in GROUPS),
         summaries=tuple(summary(cell, group) for cell in cells for group in GROUPS),
         effects=tuple(effects),
+        findings=(),
         verdicts=verdicts,
         warnings=("two bases: the effect of the base speaks of these bases",) * 2,
         factors=FACTORS,
@@ -178,6 +179,7 @@ def large(n: int = 64, n_seeds: int = 1) -> Analysis:
         condition_trajectories=tuple(trajectory(cell, group) for cell in cells for group in GROUPS),
         summaries=tuple(summary(cell, group) for cell in cells for group in GROUPS),
         effects=(),
+        findings=(),
         verdicts=(),
         warnings=tuple(f"warning number {index}" for index in range(30)),
         factors={LR: tuple(cell[LR] for cell in cells), NOISE: tuple(cell[NOISE] for cell in cells)},
@@ -204,8 +206,8 @@ def published() -> Analysis:
         gain=Interval(0.1, 0.1, 0.1), best_gain=unknown, phase="undecided", phase_probability=0.55,
         response_tokens=None, truncated=None, unparsed=None, refused=None, accuracy_finished=None,
     )  # fmt: skip
-    return Analysis((one,), (one,), (), (held,), (), (), ("no items: no intervals",), {}, 0, 0)
+    return Analysis((one,), (one,), (), (held,), (), (), (), ("no items: no intervals",), {}, 0, 0)
 
 
 def empty() -> Analysis:
-    return Analysis((), (), (), (), (), (), (), {}, 0, 0)
+    return Analysis((), (), (), (), (), (), (), (), {}, 0, 0)

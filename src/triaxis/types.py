@@ -12,6 +12,7 @@ GROUPS = ("in_domain", "near_ood", "far_ood", "general", "safety")
 PHASES = ("flat", "plateau", "rising", "dip", "recovered", "overfit", "declining")
 UNDECIDED = "undecided"
 MODES = ("default", "direct", "think")
+VARIANTS = ("symbols", "numbers", "wording")  # what a surface variant of a task changes
 
 Mode = Literal["default", "direct", "think"]
 Structure = Literal["long_cot", "short_cot", "no_cot"]
@@ -189,6 +190,33 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """An estimate with its interval, its method and its sample size; or not estimable, with the reason.
+
+    What trajectories, effects, summaries and verdicts don't hold: each answers one quantity of one question.
+    """
+
+    question: str  # the analysis that asks: "saturation", "cost", ...
+    quantity: str  # in words: "gain per doubling at the largest sizes"
+    estimate: Interval | NotEstimable
+    unit: str  # "points" (a fraction of 1), "logit", "doublings", "ratio", "share", "tokens", "steps", ...
+    group: str = ""
+    factors: tuple[str, ...] = ()  # that it is about
+    contrast: str = ""  # of their levels, in words: "0.6 - 0"
+    within: Mapping[str, Level] = field(default_factory=dict)  # the levels that it is confined to; empty: all
+    p: float | None = None
+    p_adjusted: float | None = None  # Benjamini-Hochberg over the findings of the analysis
+    sampled: str = "run"  # what was drawn anew: "run", "run (these bases)", "base", "item"
+    n_units: int = 0
+    n_runs: int = 0
+    item_pool: str = ""
+    method: str = ""
+    note: str = ""
+    source: str = ""
+    mode: str = "default"
+
+
+@dataclass(frozen=True)
 class GroupSummary:
     """One condition at its last checkpoint in one group, as run."""
 
@@ -221,6 +249,7 @@ class Analysis:
     condition_trajectories: tuple[Trajectory, ...]  # one a condition and group, over seeds
     summaries: tuple[GroupSummary, ...]
     effects: tuple[Effect, ...]
+    findings: tuple[Finding, ...]
     verdicts: tuple[Verdict, ...]
     warnings: tuple[str, ...]
     factors: Mapping[str, tuple[Level, ...]]  # what varied

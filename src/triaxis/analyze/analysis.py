@@ -7,13 +7,16 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from triaxis.analyze.claims import Evidence, judge, shipped_claims, untestable
+from triaxis.analyze.claims import judge, shipped_claims, untestable
 from triaxis.analyze.dense import Panel, build
 from triaxis.analyze.effects import effects, primary_mode
+from triaxis.analyze.evidence import Evidence
 from triaxis.analyze.paths import Path, by_condition, copies, group_paths, task_paths
+from triaxis.analyze.questions import QUESTIONS
 from triaxis.analyze.summaries import group_summaries
 from triaxis.analyze.trajectories import Noises, condition_trajectory, run_trajectory, seed_noises
-from triaxis.types import Analysis, Trajectory, TriaxisError, Verdict
+from triaxis.stats.intervals import benjamini_hochberg
+from triaxis.types import Analysis, Finding, Trajectory, TriaxisError, Verdict
 
 if TYPE_CHECKING:
     from triaxis.records import Table
@@ -45,13 +48,15 @@ def analyze(table: Table, *, study: Study | None = None, seed: int = 0) -> Analy
     conditions = {key: condition_trajectory(own, group_noise.of(own[0])) for key, own in by_condition(whole).items()}
     warnings += [*_other_modes(whole), *_twice(tasks)]
     found = effects(whole, warnings)
+    evidence = evidence_of(whole_tasks, panel)
     return Analysis(
         trajectories=_runs(tasks, task_noise),
         group_trajectories=_runs(groups, group_noise),
         condition_trajectories=tuple(conditions.values()),
         summaries=group_summaries(whole, conditions),
         effects=found,
-        verdicts=verdicts(whole_tasks, panel),
+        findings=findings(evidence),
+        verdicts=verdicts(evidence),
         warnings=(*table.warnings, *warnings),
         factors=panel.factors,
         n_records=panel.n_records,
@@ -133,14 +138,26 @@ def _reasons(judged: Sequence[Verdict], sources: Sequence[str]) -> str:
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in of.items())
 
 
-def verdicts(tasks: Sequence[Path], panel: Panel) -> tuple[Verdict, ...]:
-    """The ledger's verdicts, source by source; a claim that no source can test is told once."""
+def evidence_of(tasks: Sequence[Path], panel: Panel) -> list[Evidence]:
+    """The evidence of each source, in order of its name."""
     sources = sorted({path.source for path in tasks})
-    if not sources:
+    return [Evidence(source, [path for path in tasks if path.source == source], panel) for source in sources]
+
+
+def findings(evidence: Sequence[Evidence]) -> tuple[Finding, ...]:
+    """What every question finds in every source, with Benjamini-Hochberg's p over all that have one."""
+    found = [finding for each in evidence for question in QUESTIONS for finding in question(each)]
+    tested = [i for i, finding in enumerate(found) if finding.p is not None]
+    for i, p in zip(tested, benjamini_hochberg([found[i].p or 0.0 for i in tested]), strict=True):
+        found[i] = replace(found[i], p_adjusted=p)
+    return tuple(found)
+
+
+def verdicts(evidence: Sequence[Evidence]) -> tuple[Verdict, ...]:
+    """The ledger's verdicts, source by source; a claim that no source can test is told once."""
+    if not evidence:
         return tuple(untestable(claim, "no run is finished") for claim in shipped_claims())
-    evidence = []
-    for source in sources:
-        evidence.append(Evidence(source, [path for path in tasks if path.source == source], panel))
+    sources = [each.source for each in evidence]
     found: list[Verdict] = []
     for claim in shipped_claims():
         judged = [judge(claim, each) for each in evidence]

@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 ACCURACY = "accuracy"
+OUTCOMES = (Outcome.TRUNCATED, Outcome.UNPARSED, Outcome.REFUSED)  # whose shares are measured
+RESPONSES = ("response_tokens", *(outcome.value for outcome in OUTCOMES), "finished")
+AVERAGED = (  # further columns, averaged over the rows of a checkpoint that have them
+    "tokens",
+    "epoch",
+    "loss",
+    "token_accuracy",
+    "log_probability",
+    "sharpness",
+    "copied",
+    "verified_steps",
+)
+MEASURES = (*RESPONSES, *AVERAGED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +42,8 @@ class Curve:
     """One run (or base) on one task in one mode, at the steps where it was scored; rows are in order of step.
 
     `items` are scores averaged over samples, steps x items of the task, NaN where an item is missing; None for
-    summaries. The measurements of responses are NaN where the table doesn't have them.
+    summaries. `measures` has every name of MEASURES, a number a step, NaN where the table doesn't have it; its
+    `finished` is the mean score of the responses that ended.
     """
 
     steps: Ints
@@ -37,11 +51,7 @@ class Curve:
     items: Floats | None
     n_items: Floats  # NaN: unknown
     samples: Floats
-    response_tokens: Floats
-    truncated: Floats
-    unparsed: Floats
-    refused: Floats
-    finished: Floats  # mean score of the responses that ended
+    measures: Mapping[str, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +67,7 @@ class Series:
     group: str
     mode: str
     metric: str
+    variant: tuple[str, str]  # the task whose surface this one varies, and what of it; empty: none
     curve: Curve
     item_ids: NDArray[np.object_]  # of the curve's items
 
@@ -134,12 +145,14 @@ def build(table: Table) -> Panel:
             ("outcome", ""),
             ("seed", 0),
             ("model.base", ""),
+            ("variant_of", ""),
+            ("variant", ""),
         ]
     }
     step = _coded(arrow, "step", 0)
     owner_codes, owner = _combine(columns["source"], columns["run"], _base_of_base_rows(columns))
     owners = _owners(arrow, columns, owner_codes, owner, factors)
-    curves: dict[tuple[int, str, str], tuple[Curve, NDArray[np.object_], str, str]] = {}
+    curves: dict[tuple[int, str, str], _Built] = {}
     cell_codes, cell = _combine(_Coded(owner, list(range(len(owner_codes)))), columns["task"], columns["mode"], step)
     measures = _measures(arrow, columns)
     first = _first_row(cell, len(cell_codes))
@@ -200,11 +213,22 @@ def _owners(
 
 
 @dataclass(frozen=True, eq=False)
+class _Built:
+    """A curve with what its first row says of it."""
+
+    curve: Curve
+    item_ids: NDArray[np.object_]
+    group: str
+    metric: str
+    variant: tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
 class _Measures:
     """What is averaged in each cell, row by row."""
 
     score: Floats
-    tokens: Floats
+    averaged: Mapping[str, Floats]  # columns that the table has, NaN where a cell is empty
     has_outcome: NDArray[np.bool_]
     flags: Mapping[str, NDArray[np.bool_]]
     is_record: NDArray[np.bool_]
@@ -220,13 +244,19 @@ def _measures(arrow: pa.Table, columns: Mapping[str, _Coded]) -> _Measures:
 
     return _Measures(
         score=_numbers(arrow, "score"),
-        tokens=_numbers(arrow, "response_tokens"),
+        averaged={name: _numbers(arrow, name) for name in _averaged(arrow)},
         has_outcome=~is_(""),
-        flags={name: is_(name) for name in (Outcome.TRUNCATED, Outcome.UNPARSED, Outcome.REFUSED)},
+        flags={name: is_(name) for name in OUTCOMES},
         is_record=np.array([value != "" for value in columns["item"].values])[columns["item"].codes],
         n_items=_numbers(arrow, "n_items"),
         samples=_numbers(arrow, "samples_per_item"),
     )
+
+
+def _averaged(arrow: pa.Table) -> list[str]:
+    """The columns to average that the table has: one that is empty throughout costs nothing."""
+    there = [name for name in ("response_tokens", *AVERAGED) if name in arrow.column_names]
+    return [name for name in there if arrow.column(name).null_count < arrow.num_rows]
 
 
 def _share(above: Floats, below: Floats) -> Floats:
@@ -243,7 +273,7 @@ def _task_curves(
     columns: Mapping[str, _Coded],
     measures: _Measures,
     first: Ints,
-) -> Sequence[tuple[tuple[int, str, str], tuple[Curve, NDArray[np.object_], str, str]]]:
+) -> Sequence[tuple[tuple[int, str, str], _Built]]:
     """The curves of one task: all its cells (owner, mode, step) at once."""
     n = len(of_task)
     local = np.full(len(cell_codes), -1, dtype=np.int64)
@@ -257,15 +287,17 @@ def _task_curves(
     items, ids, per_item_samples = _item_scores(rows, at, n, columns["item"], measures)
     has = measures.has_outcome[rows]
     ended = has & ~measures.flags[Outcome.TRUNCATED][rows]
-    tokens = measures.tokens[rows]
-    known = ~np.isnan(tokens)
     score = measures.score[rows]
-    shares = {
-        name: _share(count((flag[rows] & has).astype(float)), count(has.astype(float)))
-        for name, flag in measures.flags.items()
-    }
-    finished = _share(count(np.where(ended, score, 0.0)), count(ended.astype(float)))
-    length = _share(count(np.where(known, tokens, 0.0)), count(known.astype(float)))
+
+    def mean(values: Floats, among: NDArray[np.bool_]) -> Floats:
+        return _share(count(np.where(among, values, 0.0)), count(among.astype(float)))
+
+    measured = {name: np.full(n, np.nan) for name in MEASURES}
+    measured |= {str(name): mean(flag[rows].astype(float), has) for name, flag in measures.flags.items()}
+    measured["finished"] = mean(score, ended)
+    for name, column in measures.averaged.items():
+        values = column[rows]
+        measured[name] = mean(values, ~np.isnan(values))
     mean_score = _share(count(score), count())
     found = []
     owner_mode, inverse = np.unique(cell_codes[of_task][:, [0, 2]], axis=0, return_inverse=True)
@@ -282,15 +314,14 @@ def _task_curves(
             items=scores,
             n_items=np.sum(~np.isnan(scores), axis=1).astype(float) if scores is not None else measures.n_items[row],
             samples=per_item_samples[mine] if record else measures.samples[row],
-            response_tokens=length[mine],
-            truncated=shares[Outcome.TRUNCATED][mine],
-            unparsed=shares[Outcome.UNPARSED][mine],
-            refused=shares[Outcome.REFUSED][mine],
-            finished=finished[mine],
+            measures={name: values[mine] for name, values in measured.items()},
         )
-        label = [columns[name].values[columns[name].codes[row[0]]] for name in ("mode", "group", "metric")]
-        task = columns["task"].values[columns["task"].codes[row[0]]]
-        found.append(((int(owner), str(task), str(label[0])), (curve, ids, str(label[1]), str(label[2]))))
+
+        def said(name: str, at: int = row[0]) -> str:
+            return str(columns[name].values[columns[name].codes[at]])
+
+        built = _Built(curve, ids, said("group"), said("metric"), (said("variant_of"), said("variant")))
+        found.append(((int(owner), said("task"), said("mode")), built))
     return found
 
 
@@ -318,7 +349,7 @@ def _item_scores(
 
 
 def _join(
-    curves: Mapping[tuple[int, str, str], tuple[Curve, NDArray[np.object_], str, str]],
+    curves: Mapping[tuple[int, str, str], _Built],
     owners: Sequence[_Owner],
     columns: Mapping[str, _Coded],
     factors: Mapping[str, tuple[Level, ...]],
@@ -326,13 +357,13 @@ def _join(
 ) -> Panel:
     """Each run's curve with its base in front: its own step 0, else the base rows of its source and model.base."""
     bases = {
-        (owners[which].source, owners[which].base, task, mode): built[0]
+        (owners[which].source, owners[which].base, task, mode): built.curve
         for (which, task, mode), built in curves.items()
         if owners[which].run == ""
     }
     series = []
-    for (which, task, mode), (curve, ids, group, metric) in curves.items():
-        owner = owners[which]
+    for (which, task, mode), built in curves.items():
+        owner, curve = owners[which], built.curve
         if owner.run == "":
             continue
         base = bases.get((owner.source, owner.base, task, mode))
@@ -346,11 +377,12 @@ def _join(
                 source=owner.source,
                 condition=owner.condition,
                 task=task,
-                group=group,
+                group=built.group,
                 mode=mode,
-                metric=metric,
+                metric=built.metric,
+                variant=built.variant,
                 curve=curve,
-                item_ids=ids,
+                item_ids=built.item_ids,
             )
         )
     with_runs = {owner.source for owner in owners if owner.run}
@@ -363,24 +395,16 @@ def _join(
 
 
 def _stack(base: Curve, curve: Curve) -> Curve:
-    def both(name: str) -> Floats:
-        return np.concatenate([getattr(base, name)[:1], getattr(curve, name)])
-
     items = None if base.items is None or curve.items is None else np.concatenate([base.items[:1], curve.items])
+
+    def both(first: Floats, rest: Floats) -> Floats:
+        return np.concatenate([first[:1], rest])
+
     return Curve(
         steps=np.concatenate([base.steps[:1], curve.steps]),
+        scores=both(base.scores, curve.scores),
         items=items,
-        **{
-            name: both(name)
-            for name in (
-                "scores",
-                "n_items",
-                "samples",
-                "response_tokens",
-                "truncated",
-                "unparsed",
-                "refused",
-                "finished",
-            )
-        },
+        n_items=both(base.n_items, curve.n_items),
+        samples=both(base.samples, curve.samples),
+        measures={name: both(base.measures[name], curve.measures[name]) for name in MEASURES},
     )

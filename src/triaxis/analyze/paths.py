@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from triaxis.analyze.dense import ACCURACY, Curve, Panel, Series
+from triaxis.analyze.dense import ACCURACY, MEASURES, Curve, Panel, Series
 from triaxis.stats.intervals import Floats
 from triaxis.stats.paired import Strata
 from triaxis.types import Level
 
-MEASURES = ("response_tokens", "truncated", "unparsed", "refused", "finished")
 NO_BASE = "no step 0 for this run: add the base model's scores (run empty, step 0, its model.base)"
 
 
@@ -42,8 +41,9 @@ class Path:
     samples: float  # responses an item, NaN unknown
     variances: Floats
     n_items: int | None
-    measures: Mapping[str, Floats]
+    measures: Mapping[str, Floats]  # of each name in dense.MEASURES, a number a step
     tasks: tuple[str, ...]
+    variant: tuple[str, str] = ("", "")  # of one task: whose surface it varies, and what of it
 
     @property
     def has_base(self) -> bool:
@@ -98,8 +98,9 @@ def _without_thin(series: Series, warnings: list[str]) -> Series:
 
 
 def _rows(curve: Curve, keep: NDArray[np.bool_]) -> Curve:
-    fields = {name: getattr(curve, name)[keep] for name in ("steps", "scores", "n_items", "samples", *MEASURES)}
-    return Curve(items=None if curve.items is None else curve.items[keep], **fields)
+    fields = {name: getattr(curve, name)[keep] for name in ("steps", "scores", "n_items", "samples")}
+    measures = {name: values[keep] for name, values in curve.measures.items()}
+    return Curve(items=None if curve.items is None else curve.items[keep], measures=measures, **fields)
 
 
 def _common_items(pool: Sequence[Series], warnings: list[str]) -> list[NDArray[np.bool_] | None]:
@@ -157,8 +158,9 @@ def _path(series: Series, keep: NDArray[np.bool_] | None) -> Path:
         samples=float(np.min(curve.samples)),
         variances=variances,
         n_items=n_items,
-        measures={name: getattr(curve, name) for name in MEASURES},
+        measures=curve.measures,
         tasks=(series.task,),
+        variant=series.variant,
     )
 
 
@@ -221,7 +223,7 @@ def _mean_of(own: Sequence[Path]) -> Path:
     head = own[0]
     tasks = tuple(path.task for path in own)
     if len(own) == 1:
-        return replace(head, task="", tasks=tasks)
+        return replace(head, task="", tasks=tasks, variant=("", ""))
     steps = tuple(sorted(set.intersection(*(set(path.steps) for path in own))))
     if not steps:
         steps = head.steps
@@ -252,6 +254,7 @@ def _mean_of(own: Sequence[Path]) -> Path:
         n_items=None if any(size is None for size in sizes) else int(sum(size or 0 for size in sizes)),
         measures={name: mean(name) for name in MEASURES},
         tasks=tuple(path.task for path in own),
+        variant=("", ""),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from triaxis.types import Analysis, Dip, Effect, GroupSummary, Interval, NotEstimable, Trajectory, Verdict
+from triaxis.types import Analysis, Dip, Effect, Finding, GroupSummary, Interval, NotEstimable, Trajectory, Verdict
 
 VERSION = 1
 
@@ -20,6 +20,7 @@ def to_json(analysis: Analysis) -> dict[str, Any]:
             "condition_trajectories": [_trajectory(t) for t in analysis.condition_trajectories],
             "summaries": [_summary(s) for s in analysis.summaries],
             "effects": [_effect(e) for e in analysis.effects],
+            "findings": [_finding(f) for f in analysis.findings],
             "claims": [_verdict(v) for v in analysis.verdicts],
             "factors": {name: list(levels) for name, levels in analysis.factors.items()},
             "n_records": analysis.n_records,
@@ -110,6 +111,34 @@ def _effect(e: Effect) -> dict[str, Any]:
         "item_pool": e.item_pool,
         "method": e.method,
         "note": e.note,
+    }
+
+
+def _finding(f: Finding) -> dict[str, Any]:
+    head = {
+        "question": f.question,
+        "quantity": f.quantity,
+        "unit": f.unit,
+        "group": f.group,
+        "factors": list(f.factors),
+        "contrast": f.contrast,
+        "within": dict(f.within),
+        "source": f.source,
+        "mode": f.mode,
+    }
+    if isinstance(f.estimate, NotEstimable):
+        return {**head, **_value(f.estimate)}
+    return {
+        **head,
+        **_value(f.estimate),
+        "p": f.p,
+        "p_adjusted": f.p_adjusted,
+        "sampled": f.sampled,
+        "n_units": f.n_units,
+        "n_runs": f.n_runs,
+        "item_pool": f.item_pool,
+        "method": f.method,
+        "note": f.note,
     }
 
 

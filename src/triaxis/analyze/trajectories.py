@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from triaxis.analyze.dense import ACCURACY
-from triaxis.analyze.paths import MEASURES, NO_BASE, Path, by_condition, comparable
+from triaxis.analyze.dense import ACCURACY, MEASURES
+from triaxis.analyze.paths import NO_BASE, Path, by_condition, comparable
 from triaxis.stats.intervals import Floats, gain_interval, satterthwaite, wilson
 from triaxis.stats.noise import DEFAULT, SeedNoise, estimate_noise, with_noise
 from triaxis.stats.paired import Strata, Variance, crossed_variance, mean_covariance

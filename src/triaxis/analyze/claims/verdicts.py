@@ -10,11 +10,10 @@ import numpy as np
 from triaxis.analyze.claims.order import by_capability
 from triaxis.analyze.claims.spec import Claim, Course, Ends, Part
 from triaxis.analyze.contrasts import Asked, cell_contrast, extremes
-from triaxis.analyze.dense import ACCURACY, Panel
 from triaxis.analyze.design import sorted_levels
-from triaxis.analyze.effects import finished, primary_mode
 from triaxis.analyze.estimands import looked_at
-from triaxis.analyze.paths import Path, by_condition, mean_of_tasks
+from triaxis.analyze.evidence import Evidence
+from triaxis.analyze.paths import by_condition
 from triaxis.analyze.trajectories import condition_trajectory, seed_noises
 from triaxis.stats.effects import contrast
 from triaxis.stats.intervals import Floats
@@ -22,31 +21,6 @@ from triaxis.types import Decision, Dip, Interval, Level, NotEstimable, Scale, V
 
 NEAR_BOUND = 0.1  # of 0 or 1: there an interaction in points may be the bound's
 LOGITS_A_SCORE = 4.0  # the slope of the logit at a score of one half
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What claims are judged by: the paths of one source, a run, task and mode each, and the bases' scores."""
-
-    source: str
-    paths: Sequence[Path]
-    panel: Panel
-
-    def pooled(self, groups: Sequence[str]) -> list[Path] | NotEstimable:
-        """A path a run: the mean over the tasks of these groups that all runs have, in a mode that the groups share."""
-        accurate = [path for path in self.paths if path.metric == ACCURACY]
-        modes = [{path.mode for path in accurate if path.group == group} for group in groups]
-        there = [of_group for of_group in modes if of_group]
-        names = f"group{'s' if len(groups) > 1 else ''} {', '.join(groups)}"
-        if not there:
-            known = any(path.group in groups for path in self.paths)
-            return NotEstimable(f"{names}: not scored in accuracy" if known else f"the table has no {names}")
-        shared = set.intersection(*there)
-        if not shared:
-            return NotEstimable(f"{names}: scored in no mode that all of them have")
-        mode = primary_mode(shared)
-        paths = mean_of_tasks([path for path in accurate if path.group in groups and path.mode == mode])
-        return finished(paths, []) if paths else NotEstimable(f"{names}: no task is there in every run")
 
 
 @dataclass(frozen=True)
