@@ -15,6 +15,7 @@ MODES = ("default", "direct", "think")
 VARIANTS = ("symbols", "numbers", "wording")  # what a surface variant of a task changes
 
 Mode = Literal["default", "direct", "think"]
+Variant = Literal["symbols", "numbers", "wording"]
 Structure = Literal["long_cot", "short_cot", "no_cot"]
 Level = str | int | float | bool
 Scale = Literal["points", "logit"]
@@ -87,6 +88,8 @@ class Record:
     thought: bool  # the response opened a thought
     finished: bool  # it ended by itself, it was not cut off by the token limit
     text: str
+    copied: float | None = None  # share of the response's n-grams that stand in the run's training traces
+    verified_steps: int | None = None  # steps of the item's solution that the response writes down, and right
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,10 @@ class Verdict:
     estimate: Interval | None
     scale: str
     source: str
+    p: float | None = None  # against the smallest effect, doubled: below .05 where the claim is supported
+    p_holm: float | None = None  # over the tested claims of its family
+    n_runs: int = 0
+    method: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from triaxis.analyze.claims import judge, shipped_claims, untestable
+from triaxis.analyze.claims import Claim, adjusted, judge, shipped_claims, untestable
 from triaxis.analyze.dense import Panel, build
 from triaxis.analyze.effects import effects, primary_mode
 from triaxis.analyze.evidence import Evidence
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from triaxis.study import Study
 
 
-def analyze(table: Table, *, study: Study | None = None, seed: int = 0) -> Analysis:
+def analyze(
+    table: Table, *, study: Study | None = None, seed: int = 0, claims: Sequence[Claim] | None = None
+) -> Analysis:
     """Everything that Triaxis infers from a table; a pure function of its arguments.
 
-    `study`, where known, tells which runs are still missing from the table. Raises TriaxisError where the table
-    holds no run.
+    `study`, where known, tells which runs are still missing from the table; `claims` are put to the test in the place
+    of those that are shipped. Raises TriaxisError where the table holds no run.
     """
     panel = build(table)
     if not panel.series:
@@ -56,7 +58,7 @@ def analyze(table: Table, *, study: Study | None = None, seed: int = 0) -> Analy
         summaries=group_summaries(whole, conditions),
         effects=found,
         findings=findings(evidence),
-        verdicts=verdicts(evidence),
+        verdicts=verdicts(evidence, shipped_claims() if claims is None else claims),
         warnings=(*table.warnings, *warnings),
         factors=panel.factors,
         n_records=panel.n_records,
@@ -153,17 +155,18 @@ def findings(evidence: Sequence[Evidence]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def verdicts(evidence: Sequence[Evidence]) -> tuple[Verdict, ...]:
-    """The ledger's verdicts, source by source; a claim that no source can test is told once."""
+def verdicts(evidence: Sequence[Evidence], claims: Sequence[Claim]) -> tuple[Verdict, ...]:
+    """The verdicts on claims, source by source; a claim that no source can test is told once."""
     if not evidence:
-        return tuple(untestable(claim, "no run is finished") for claim in shipped_claims())
+        return tuple(untestable(claim, "no run is finished") for claim in claims)
     sources = [each.source for each in evidence]
+    by_source = [adjusted(claims, [judge(claim, each) for claim in claims]) for each in evidence]
     found: list[Verdict] = []
-    for claim in shipped_claims():
-        judged = [judge(claim, each) for each in evidence]
-        tested = [v for v in judged if v.decision != "not testable"]
-        if len(sources) > 1:
-            names = [e.source for e, v in zip(evidence, judged, strict=True) if v.decision != "not testable"]
-            tested = [replace(v, reason=f"{name}: {v.reason}") for name, v in zip(names, tested, strict=True)]
+    for judged in zip(*by_source, strict=True):
+        tested = [
+            replace(verdict, reason=f"{source}: {verdict.reason}") if len(sources) > 1 else verdict
+            for source, verdict in zip(sources, judged, strict=True)
+            if verdict.decision != "not testable"
+        ]
         found += tested or [replace(judged[0], reason=_reasons(judged, sources))]
     return tuple(found)

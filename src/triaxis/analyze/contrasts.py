@@ -96,7 +96,7 @@ def fit_runs(
         per_item = np.array([s.per_item for s in of_runs if s.per_item is not None])
     strata = asked.paths[0].strata
     values = np.array([s.value for s in of_runs])
-    fit = Contrasts(Units(values, asked.cells.cell_of, per_item, strata, _least(asked, estimand, scale)))
+    fit = Contrasts(Units(values, asked.cells.cell_of, per_item, strata, least(asked, estimand, scale)))
     return fit if fit.df > 0 else NotEstimable(ONE_SEED)
 
 
@@ -105,7 +105,7 @@ def pseudo(strata: Strata | None, scale: Scale) -> float:
     return 2 * strata.pseudo if strata is not None and scale == "points" else 0.0
 
 
-def _least(asked: Asked, estimand: Estimand, scale: Scale) -> Floats:
+def least(asked: Asked, estimand: Estimand, scale: Scale) -> Floats:
     """The least variance of a run's gain in each cell: half a pseudo-item for the base and for the checkpoint.
 
     In logits by the delta method. Summaries take their items as spread evenly over their tasks, and have none without

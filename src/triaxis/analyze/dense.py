@@ -34,7 +34,9 @@ AVERAGED = (  # further columns, averaged over the rows of a checkpoint that hav
     "copied",
     "verified_steps",
 )
-MEASURES = (*RESPONSES, *AVERAGED)
+COUNTED = ("response_tokens", "verified_steps")  # whose means are a sample of items too, with a variance of their own
+VARIANCES = {name: f"{name}_variance" for name in COUNTED}
+MEASURES = (*RESPONSES, *AVERAGED, *VARIANCES.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Curve:
 
     `items` are scores averaged over samples, steps x items of the task, NaN where an item is missing; None for
     summaries. `measures` has every name of MEASURES, a number a step, NaN where the table doesn't have it; its
-    `finished` is the mean score of the responses that ended.
+    `finished` is the mean score of the responses that ended; a `_variance` is that of a mean over the items.
     """
 
     steps: Ints
@@ -265,6 +267,13 @@ def _share(above: Floats, below: Floats) -> Floats:
     return out
 
 
+def _of_mean(squares: Floats, n: Floats, samples: Floats) -> Floats:
+    """The variance of a mean over items from that of single responses: exact with one response an item, with several an
+    upper bound (an item's mean varies less than its responses). NaN with fewer than two responses.
+    """
+    return np.where(n > 1, squares.clip(min=0) * samples / np.maximum(n - 1, 1), np.nan)
+
+
 def _task_curves(
     of_task: Ints,
     cell_codes: Ints,
@@ -297,7 +306,11 @@ def _task_curves(
     measured["finished"] = mean(score, ended)
     for name, column in measures.averaged.items():
         values = column[rows]
-        measured[name] = mean(values, ~np.isnan(values))
+        known = ~np.isnan(values)
+        measured[name] = mean(values, known)
+        if name in COUNTED:
+            squares = mean(values * values, known) - measured[name] ** 2
+            measured[VARIANCES[name]] = _of_mean(squares, count(known.astype(float)), per_item_samples)
     mean_score = _share(count(score), count())
     found = []
     owner_mode, inverse = np.unique(cell_codes[of_task][:, [0, 2]], axis=0, return_inverse=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from triaxis.analyze.dense import ACCURACY, MEASURES, Curve, Panel, Series
+from triaxis.analyze.dense import ACCURACY, MEASURES, VARIANCES, Curve, Panel, Series
 from triaxis.stats.intervals import Floats
 from triaxis.stats.paired import Strata
 from triaxis.types import Level
@@ -236,9 +236,8 @@ def _mean_of(own: Sequence[Path]) -> Path:
         strata = Strata(np.repeat(np.arange(len(xs)), [part.shape[1] for part in xs]))
 
     def mean(name: str) -> Floats:
-        return np.asarray(
-            np.mean([p.measures[name][at] for p, at in zip(own, rows, strict=True)], axis=0), dtype=np.float64
-        )
+        found = np.mean([p.measures[name][at] for p, at in zip(own, rows, strict=True)], axis=0)
+        return np.asarray(found / (len(own) if name in VARIANCES.values() else 1), dtype=np.float64)
 
     sizes = [path.n_items for path in own]
     return replace(

@@ -21,10 +21,20 @@ Seed = Annotated[int, typer.Option(help="Seed of every resampling in the analysi
 
 
 def analyze(
-    paths: Annotated[list[Path] | None, typer.Argument(help="A study's folder, or CSV or Parquet long tables.")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="A study's folder, CSV or Parquet long tables, or a folder of results with --map."),
+    ] = None,
     study: Annotated[Path | None, typer.Option(help="The study that a table belongs to.")] = None,
     published: Annotated[bool, typer.Option("--published", help="The tables of Ren et al. 2026, as shipped.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="YAML: how a folder of lm-eval or inspect results maps to runs.")
+    ] = None,
+    runs: Annotated[Path | None, typer.Option(help="A CSV of runs with their seeds and factors.")] = None,
+    table_file: Annotated[
+        Path | None, typer.Option("--table", help="Write the long table that was made (.csv, .tsv or .parquet).")
+    ] = None,
     as_json: Json = False,
     seed: Seed = 0,
 ) -> None:
@@ -33,19 +43,24 @@ def analyze(
 
     if published == bool(paths):
         raise TriaxisError("analyze: give a folder or a table, or --published, and not both")
+    ours = published or (paths and len(paths) == 1 and (paths[0] / "study.db").is_file())
+    if ours and (map_file or runs or table_file):
+        raise TriaxisError("analyze: --map, --runs and --table are for results made elsewhere; leave them out here")
     declared = load_study(study) if study is not None else None
     if published:
         from triaxis.records import published as published_table
 
         _inferred(published_table(), declared, "Ren et al. 2026, as published", None, report, as_json, seed)
-    elif paths and len(paths) == 1 and (paths[0] / "study.db").is_file():
+    elif ours and paths:
         with opened(paths[0]) as store:
             declared = declared or study_of(store)
             _inferred(table_of(store, declared), declared, declared.name, store, report, as_json, seed)
     else:
-        from triaxis.records import read_table
+        from triaxis.integrations import brought
 
-        table = read_table(*(paths or []))
+        table = brought(paths or [], map_file=map_file, runs_file=runs)
+        if table_file is not None:
+            table.write(table_file)
         _inferred(table, declared, ", ".join(p.name for p in paths or []), None, report, as_json, seed)
 
 

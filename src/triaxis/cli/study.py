@@ -8,7 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from triaxis.cli.power import power
+
 app = typer.Typer(help="What a study would do, before it does it.", no_args_is_help=True)
+app.command("power")(power)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from triaxis.evaluate.behaviours import Ngrams
 from triaxis.evaluate.generate import generate
 from triaxis.tasks import Task, get_task, prefill
 from triaxis.types import Example, Record
@@ -80,10 +81,12 @@ def measure(
     step: int,
     temperature: float,
     batch_size: int,
+    traces: Ngrams | None = None,
 ) -> list[Record]:
     """Answer and judge every question at one checkpoint.
 
-    A sampled answer's draws belong to (run, step, item, mode, sample).
+    A sampled answer's draws belong to (run, step, item, mode, sample). `traces` are those that the run was trained on;
+    a base, which serves runs with other traces, has none.
     """
     seeds = [_stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if temperature > 0 else None
     responses = generate(
@@ -117,6 +120,8 @@ def measure(
                 thought="<think>" in text,
                 finished=response.finished,
                 text=text,
+                copied=None if traces is None else traces.share(answer),
+                verified_steps=task.verified_steps(question.example, text),
             )
         )
     return records

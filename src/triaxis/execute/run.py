@@ -20,7 +20,7 @@ from triaxis.axes.data import TrainingExample, training_set
 from triaxis.axes.model import load_base
 from triaxis.axes.model.lab import PRETRAINING, Pretraining, lab_tokenizer, new_model, pretraining_rows, save_base
 from triaxis.axes.optimization import Batch, Recipe, Row, Training, batches_per_epoch, collate, order, pack
-from triaxis.evaluate import Question, measure, questions
+from triaxis.evaluate import Ngrams, Question, measure, questions
 from triaxis.execute.job import Job, Measured
 from triaxis.records.paths import disk_full
 from triaxis.types import Checkpoint, RunFailed, TriaxisError
@@ -37,12 +37,13 @@ def follow(job: Job) -> Iterator[Measured]:
     """
     if job.steps == (0,):
         model, tokenizer = _base(job)
-        yield _measured(job, Checkpoint(0), model, tokenizer, _asked(job, model, tokenizer), train=None)
+        yield _measured(job, Checkpoint(0), model, tokenizer, _asked(job, model, tokenizer))
         return
     missing = [step for step in job.steps if step > 0 and step not in job.done]
     model, tokenizer, examples, rows, training = prepare(job)
     asked = _asked(job, model, tokenizer)
     _check_apart(examples, asked)
+    traces = Ngrams(example.response for example in examples) if missing else None
     reached = _resume(training, job)
     for step in (s for s in job.steps if 0 < s <= max(missing, default=0)):
         if step > training.step:
@@ -50,7 +51,8 @@ def follow(job: Job) -> Iterator[Measured]:
             if step in missing:
                 _save(training, reached, job)
         if step in missing and reached is not None:
-            yield _measured(job, reached.point, model, tokenizer, asked, train=(reached.seconds, reached.tokens))
+            measured = _measured(job, reached.point, model, tokenizer, asked, traces)
+            yield replace(measured, costs={**measured.costs, "train": (reached.seconds, reached.tokens)})
     if job.state is not None:
         shutil.rmtree(job.state, ignore_errors=True)
 
@@ -232,8 +234,7 @@ def _measured(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     asked: Sequence[Question],
-    *,
-    train: tuple[float, int] | None,
+    traces: Ngrams | None = None,
 ) -> Measured:
     began = time.perf_counter()
     records = measure(
@@ -244,10 +245,9 @@ def _measured(
         step=point.step,
         temperature=float(job.evaluation["temperature"]),
         batch_size=int(job.evaluation["batch_size"]),
+        traces=traces,
     )
     costs = {"evaluate": (time.perf_counter() - began, sum(r.response_tokens for r in records))}
-    if train is not None:
-        costs["train"] = train
     return Measured(point, tuple(records), costs)
 
 

@@ -69,7 +69,7 @@ COLUMNS = (
     Column("log_probability", pa.float64(), "measured", "log-probability of the right answer, nats"),
     Column("sharpness", pa.float64(), "measured", "how sharp the minimum is at the checkpoint; larger is sharper"),
     Column("copied", pa.float64(), "measured", "share of the response's n-grams that stand in the training traces"),
-    Column("verified_steps", pa.float64(), "measured", "steps of the response that were checked and are right"),
+    Column("verified_steps", pa.float64(), "measured", "steps of the solution that the response writes down right"),
     Column("variant_of", LABEL, "measured", "the task whose surface this task varies; empty: none"),
     Column("variant", LABEL, "measured", "what it varies", values=VARIANTS),
     Column("text", pa.large_string(), "measured", "the response as the model wrote it"),

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from triaxis.records.checks import SHOWN
 from triaxis.records.columns import BASE, BY_NAME, LABEL, is_factor
 from triaxis.records.files import Origin
+from triaxis.records.parts import LATER
 from triaxis.records.table import Table, assembled
 from triaxis.records.typed import codes
 from triaxis.types import Checkpoint, TriaxisError
@@ -46,7 +47,7 @@ def joined(
     for part in parts:
         for source in sources(part.run, part.base, runs):
             tables.append(_with_columns(part, source, runs, factors))
-    raw = pa.concat_tables(tables).unify_dictionaries()
+    raw = _with_variants(_measured_only(pa.concat_tables(tables, promote_options="default"))).unify_dictionaries()
     table = assembled([(raw, Origin(name, raw.num_rows))])
     told, incomplete = standing({(p.run, p.checkpoint.step) for p in parts if p.run}, runs, damaged)
     return Table(in_canonical_order(table.arrow), (*damaged.values(), *told, *table.warnings), incomplete)
@@ -143,6 +144,26 @@ def _with_columns(part: Part, source: str, runs: Mapping[str, RunStatus], factor
     for column in {"seed", *MEASURED} - set(constants):
         table = table.append_column(column, pa.nulls(n, BY_NAME[column].type))
     return table.select(sorted(table.column_names))
+
+
+def _measured_only(raw: pa.Table) -> pa.Table:
+    """Without the measurements of responses that no part has: a table has them only where they were made."""
+    return raw.drop_columns([name for name in LATER if name in raw.column_names and raw[name].null_count == len(raw)])
+
+
+def _with_variants(raw: pa.Table) -> pa.Table:
+    """With what each task varies of which, where one of them does; a task that isn't ours varies nothing."""
+    from triaxis.tasks import get_task, task_names
+
+    column = pc.dictionary_encode(raw["task"]).unify_dictionaries().combine_chunks()
+    names = column.dictionary.to_pylist()
+    ours = {name: get_task(name) for name in names if name in task_names()}
+    if not any(task.variant_of for task in ours.values()):
+        return raw
+    for name in ("variant_of", "variant"):
+        told = pa.array([getattr(ours.get(task), name, None) or None for task in names], pa.string())
+        raw = raw.append_column(name, pc.dictionary_encode(told.take(column.indices)))
+    return raw
 
 
 def _written(level: Any) -> str:

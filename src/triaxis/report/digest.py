@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from triaxis.report.names import naming
 from triaxis.report.words import (
     ESTIMAND_WORDS,
+    condition_word,
     group_word,
     has_width,
     modes_in_order,
@@ -138,6 +139,12 @@ def _not_estimable(analysis: Analysis) -> Iterator[tuple[str, str, str]]:
             what = f"{contrast_word(row, analysis.factors)} {effect.contrast}"
             where = ", ".join(part for part in (row.estimand_word, effect.scale, names.basis(effect)) if part)
             yield "effect", f"{group_word(effect.group)}: {what} ({where})", reason
+    for asked in analysis.findings:
+        if reason := _reason(asked.estimate):
+            about = " × ".join(short_names(asked.factors).values())
+            what = f"{asked.quantity}{': ' + about if about else ''} {asked.contrast}".strip()
+            within = f" ({condition_word(asked.within, list(asked.within))})" if asked.within else ""
+            yield asked.question, f"{group_word(asked.group)}: {what}{within}", reason
     for summary in analysis.summaries:
         where = f"{group_word(summary.group)}: {names.condition(summary)}"
         for kind, finding in (("gain", summary.gain), ("best gain", summary.best_gain)):

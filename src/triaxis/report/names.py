@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from triaxis.report import words
-from triaxis.types import Analysis, Effect, GroupSummary, Level, Trajectory
+from triaxis.types import Analysis, Effect, Finding, GroupSummary, Level, Trajectory
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Names:
         parts = [who, self.sources.get(trajectory.source, "") if trajectory.run else "", mode_word(trajectory.mode)]
         return f"{where}: {', '.join(part for part in parts if part)}"
 
-    def basis(self, effect: Effect) -> str:
-        """The source and the mode of an effect, where they need saying."""
+    def basis(self, effect: Effect | Finding) -> str:
+        """The source and the mode of an effect or a finding, where they need saying."""
         return ", ".join(part for part in (self.sources.get(effect.source, ""), mode_word(effect.mode)) if part)
 
 

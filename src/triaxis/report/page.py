@@ -10,6 +10,7 @@ from typing import Any
 from triaxis.report import words
 from triaxis.report.answer import answer
 from triaxis.report.digest import clearest_first, effect_rows, is_clear, main_mode, missing
+from triaxis.report.findings import by_question, clear, estimable, finding_table, title_of
 from triaxis.report.forest import ESTIMANDS, forest_figure
 from triaxis.report.look import MAX_BANDS, MAX_PHASES, Cast, cast, swatch
 from triaxis.report.names import naming
@@ -28,6 +29,7 @@ from triaxis.report.tables import (
 from triaxis.types import Analysis, Interval, Trajectory
 
 MAX_RUNS = 1500  # trajectories of a run on a task on the page, or it would grow past 8 MB
+MAX_MISSING = 20  # rows of a question that nothing answers; the section on what is missing counts all
 MAX_FOREST = 40  # rows of a forest plot; the table holds all
 
 
@@ -50,6 +52,16 @@ class Legend:
     entries: Sequence[tuple[int, str, str]]
 
 
+@dataclass(frozen=True)
+class Question:
+    """One of the further questions: its findings as a table, and how many could be estimated."""
+
+    title: str
+    told: str
+    open: bool
+    table: Table
+
+
 @dataclass
 class Page:
     """Everything that the template sets, in the order of the page."""
@@ -62,6 +74,8 @@ class Page:
     tables: dict[str, Table] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     verdicts: Sequence[Mapping[str, object]] = ()
+    untested: Sequence[Mapping[str, object]] = ()
+    questions: Sequence[Question] = ()
     missing: Sequence[Mapping[str, object]] = ()
     n_missing: int = 0
     warnings: Sequence[str] = ()
@@ -90,7 +104,10 @@ def build(
     _add_trajectories(page, analysis, drawn, who)
     _add_effects(page, analysis)
     page.tables["conditions"] = condition_table(analysis)
-    page.verdicts = [verdict_fields(item) for item in analysis.verdicts]
+    told = [verdict_fields(item) for item in analysis.verdicts]
+    page.verdicts = [item for item in told if item["decision"] != "not testable"]
+    page.untested = [item for item in told if item["decision"] == "not testable"]
+    page.questions = _questions(analysis)
     found = missing(analysis)
     page.missing = [
         {"reason": item.reason, "n": item.n, "kinds": [places_of(*kind) for kind in item.kinds.items()]}
@@ -251,6 +268,18 @@ def _add_effects(page: Page, analysis: Analysis) -> None:
             page.tables[name] = effect_table(ranked, analysis, page.methods)
         if without := [row for row in found if row.lead is None]:
             page.tables[f"{name}-missing"] = effect_table(without, analysis, page.methods)
+
+
+def _questions(analysis: Analysis) -> list[Question]:
+    names, found = naming(analysis), []
+    for question, own in by_question(analysis.findings).items():
+        known = estimable(own)
+        told = f"{len(known)} of {words.count(len(own), 'quantity', 'quantities')} estimable"
+        n_clear = sum(clear(finding) for finding in own)
+        told += f", {n_clear} clear after adjustment" if any(finding.p is not None for finding in own) else ""
+        shown = own if known else own[:MAX_MISSING]
+        found.append(Question(title_of(question), told, bool(n_clear), finding_table(shown, names)))
+    return found
 
 
 def _methods(analysis: Analysis) -> str:

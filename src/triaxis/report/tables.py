@@ -214,19 +214,19 @@ def _condition_row(item: GroupSummary, names: Names) -> list[Cell]:
 
 def verdict_fields(verdict: Verdict) -> Mapping[str, object]:
     smallest = verdict.smallest_effect
-    unit = "log odds" if verdict.scale == "logit" else "points"
     return {
         "claim": verdict.claim,
         "statement": verdict.statement,
         "decision": verdict.decision,
         "reason": verdict.reason,
         "estimand": verdict.estimand,
-        "estimate": f"{words.interval(verdict.estimate, verdict.scale)} {unit}"
-        if verdict.estimate
-        else words.NOT_ESTIMABLE,
+        "estimate": words.amount(verdict.estimate, verdict.scale),
         "smallest": "not stated"
         if smallest is None
-        else f"{words.interval(Interval(smallest, smallest, smallest), verdict.scale, bounds=False)} {unit}",
+        else words.amount(Interval(smallest, smallest, smallest), verdict.scale, bounds=False),
+        "p": words.p_value(verdict.p),
+        "p_holm": words.p_value(verdict.p_holm),
+        "rests": f"{words.count(verdict.n_runs, 'run')}; {verdict.method}" if verdict.n_runs else "",
         "source": verdict.source or "not stated",
     }
 

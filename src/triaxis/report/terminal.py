@@ -24,12 +24,14 @@ from triaxis.report.digest import (
     missing,
     n_runs,
 )
+from triaxis.report.findings import clear, clearest, estimable, title_of, what_of, where_of
 from triaxis.report.names import Names, conditions, mode_word, naming
 from triaxis.types import Analysis, Effect, GroupSummary, Interval
 
 WIDTH = 100  # columns, where the output is no terminal
 MAX_CONDITIONS = 12  # rows a group
 MAX_EFFECTS = 10
+MAX_FINDINGS = 3  # a question
 MIN_EFFECTS = 5  # shown though they are not clear of zero
 MAX_LINES = 8  # warnings, reasons
 LEGEND = (
@@ -87,7 +89,8 @@ def _blocks(analysis: Analysis, what: Mapping[str, object], has_report: bool) ->
     yield _items(f"{statement.label}: {statement.text}" for statement in answer(analysis))
     yield from _gains(analysis, rest)
     yield from _effects(analysis, rest)
-    yield from _verdicts(analysis)
+    yield from _findings(analysis, rest)
+    yield from _verdicts(analysis, rest)
     yield from _listing("Warnings", _counted(analysis.warnings), rest)
     reasons = [f"{item.n:,} × {item.reason} ({_kinds(item.kinds)})" for item in missing(analysis)]
     total = sum(item.n for item in missing(analysis))
@@ -323,13 +326,37 @@ def _on_scale(effect: Effect | None, scale: str) -> str:
     return "not asked" if effect is None else words.interval(effect.estimate, scale)
 
 
-def _verdicts(analysis: Analysis) -> Iterator[RenderableType]:
+def _findings(analysis: Analysis, rest: str) -> Iterator[RenderableType]:
+    """Of each further question what is clearest."""
+    shown = clearest(analysis, MAX_FINDINGS)
+    if not shown:
+        return
+    n = len(estimable(analysis.findings))
+    yield _heading(f"Further questions ({n} estimable, {sum(map(clear, analysis.findings))} clear after adjustment)")
+    names = naming(analysis)
+    for question, found in shown.items():
+        yield Text(title_of(question), style="bold")
+        lines = []
+        for finding in found:
+            where = "; ".join(part for part in (words.group_word(finding.group), where_of(finding, names)) if part)
+            adjusted = f", adj. p {words.p_value(finding.p_adjusted)}" if finding.p is not None else ""
+            lines.append(f"{what_of(finding)} [{where}]: {words.amount(finding.estimate, finding.unit)}{adjusted}")
+        yield _items(lines)
+    yield Text(f"The clearest of each; all are {rest.removeprefix('more ').removeprefix('more; ')}.", style="dim")
+
+
+def _verdicts(analysis: Analysis, rest: str) -> Iterator[RenderableType]:
     if not analysis.verdicts:
         yield _heading("Claims: none was put to the test")
         return
     yield _heading(f"Claims: {words.count(len(analysis.verdicts), 'verdict')}")
     for verdict in analysis.verdicts:
-        untested = verdict.decision == "not testable"  # on one line, since a design leaves many of these
-        reason = f"\n{verdict.reason}" if not untested else ""
-        yield Text(f"{verdict.claim}: {verdict.decision}{f', {verdict.reason}' if untested else ''}", style="bold")
-        yield Padding(Text(f"{verdict.statement}{reason}"), (0, 0, 0, 2))
+        if verdict.decision != "not testable":
+            yield Text(f"{verdict.claim}: {verdict.decision}", style="bold")
+            yield Padding(Text(f"{verdict.statement}\n{verdict.reason}"), (0, 0, 0, 2))
+    reasons: dict[str, list[str]] = {}
+    for verdict in analysis.verdicts:
+        if verdict.decision == "not testable":
+            reasons.setdefault(verdict.reason, []).append(verdict.claim)
+    lines = [f"{', '.join(claims)}: {reason}" for reason, claims in reasons.items()]
+    yield from _listing(f"Claims that can't be tested here: {sum(map(len, reasons.values()))}", lines, rest)

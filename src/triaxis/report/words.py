@@ -61,6 +61,20 @@ def interval(finding: Interval | NotEstimable | None, scale: str = "points", bou
     return f"{write(finding.value)} [{write(finding.low)}, {write(finding.high)}]"
 
 
+def amount(finding: Interval | NotEstimable | None, unit: str, bounds: bool = True) -> str:
+    """An estimate in its own unit with its 95 % interval: "+3.1 [+1.0, +5.2] points", "0.42 [0.31, 0.55] share"."""
+    if not isinstance(finding, Interval) or not math.isfinite(finding.value):
+        return NOT_ESTIMABLE
+    signed = {"points": points, "logit": logits, "doublings": logits, "correlation": logits}
+
+    def write(value: float) -> str:
+        return signed[unit](value) if unit in signed else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+    named = {"logit": "log odds", "level": ""}.get(unit, unit)
+    told = f"{write(finding.value)} [{write(finding.low)}, {write(finding.high)}]" if bounds else write(finding.value)
+    return f"{told} {named}".strip()
+
+
 def gain(finding: Interval | NotEstimable, n_items: int | None) -> str:
     """A gain with its interval, or the gain alone where the number of items is not known."""
     if isinstance(finding, Interval) and math.isfinite(finding.value) and not bounded(finding, n_items):

@@ -35,6 +35,13 @@ def t_p_value(value: float, variance: float, df: float) -> float:
     return float(2 * special.stdtr(df, -abs(value) / variance**0.5))
 
 
+def t_tail(value: float, variance: float, df: float) -> float:
+    """One-sided p of a value of at most 0, against one above it; with no variance at all it is 0 or 1."""
+    if variance <= 0:
+        return 0.0 if value > 0 else 1.0
+    return float(special.stdtr(df, -value / variance**0.5))
+
+
 def wilson(share: float, n: float, confidence: float = CONFIDENCE) -> Interval:
     """Wilson's score interval of a share out of `n` (which may be an effective, fractional size): never leaves [0, 1].
 
@@ -50,6 +57,17 @@ def satterthwaite(variances: Sequence[float], dfs: Sequence[float]) -> float:
     """Degrees of freedom of a sum of independent variances: (Σ v)² / Σ v²/df; infinite where nothing varies."""
     below = sum(v * v / df for v, df in zip(variances, dfs, strict=True) if df > 0 and v > 0)
     return float(sum(variances) ** 2 / below) if below > 0 else float("inf")
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjusted p values that bound the chance of any false one in the family. Holm 1979, Scand. J. Stat. 6:65."""
+    if not p:
+        return []
+    raw = np.asarray(p, dtype=np.float64)
+    order = np.argsort(raw)
+    adjusted = np.empty_like(raw)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)))
+    return [float(value) for value in adjusted]
 
 
 def benjamini_hochberg(p: Sequence[float]) -> list[float]:

@@ -65,26 +65,28 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _SCALARS[f"tag:yaml.org,2002:{_tag}"], _first)
 
 
-def read_text(path: Path) -> str:
-    """The text of a study file; raises TriaxisError for a file that can't be read as one."""
+def read_text(path: Path, kind: str = "study") -> str:
+    """The text of a YAML file that holds a `kind`; raises TriaxisError for a file that can't be read as one."""
     try:
         if path.is_dir():
-            raise TriaxisError(f"{path}: is a folder; name a study's YAML file")
+            raise TriaxisError(f"{path}: is a folder; name a {kind}'s YAML file")
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise TriaxisError(f"{path}: {size / 1e6:.1f} MB is too large for a study; name a study's YAML file")
+            raise TriaxisError(f"{path}: {size / 1e6:.1f} MB is too large for a {kind}; name a {kind}'s YAML file")
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise TriaxisError(f"{path}: no such file; name a study's YAML file") from None
+        raise TriaxisError(f"{path}: no such file; name a {kind}'s YAML file") from None
     except PermissionError:
         raise TriaxisError(f"{path}: may not be read; change its permissions") from None
     except UnicodeDecodeError as error:
-        raise TriaxisError(f"{path}: not UTF-8 text (byte {error.start}); save the study as UTF-8") from None
+        raise TriaxisError(f"{path}: not UTF-8 text (byte {error.start}); save the {kind} as UTF-8") from None
     except (OSError, ValueError) as error:
         raise TriaxisError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def read_yaml(text: str, where: str) -> object:
+def read_yaml(
+    text: str, where: str, kind: str = "study", needs: str = "at least model.base, data.task and tasks"
+) -> object:
     """The content of a YAML document; raises TriaxisError, with line and column, where it isn't one."""
     try:
         data: object = yaml.load(text, Loader=_Loader)
@@ -97,7 +99,7 @@ def read_yaml(text: str, where: str) -> object:
     except yaml.YAMLError as error:
         raise TriaxisError(f"{where}: not YAML: {one_line(str(error))}") from None
     except (RecursionError, ValueError):
-        raise TriaxisError(f"{where}: not a study: nested too deeply, or a number out of range") from None
+        raise TriaxisError(f"{where}: not a {kind}: nested too deeply, or a number out of range") from None
     if data is None:
-        raise TriaxisError(f"{where}: is empty; a study needs at least model.base, data.task and tasks")
+        raise TriaxisError(f"{where}: is empty; a {kind} needs {needs}")
     return data

@@ -11,6 +11,7 @@ import numpy as np
 from triaxis.tasks.streams import keyed
 from triaxis.tasks.task import Task
 from triaxis.tasks.verify import ANSWER, THINK, THINK_END
+from triaxis.types import Example
 
 S = TypeVar("S")  # what a step changes: a digit, a truth value, a node, a word
 Op = TypeVar("Op")  # what changes it
@@ -107,6 +108,15 @@ class StepTask(Task[Problem[S, Op]], ABC, Generic[S, Op]):
                 lines.append(f"{label} {shown} wait {shown} ok ;")
         return " ".join([THINK, *lines, THINK_END, answer])
 
+    def verified_steps(self, example: Example, text: str) -> int:
+        """Steps of the solution that stand in the response under their label, as they are left once it has thought.
+
+        Each counts once: repeating a step, or writing down a true one that the problem doesn't ask for, adds nothing.
+        """
+        written = _written_steps(text)
+        right = zip(LABELS, self.derive(self.problem(example)), strict=False)
+        return sum(_says(written.get(label, ()), self.show_step(step), self.show(step.after)) for label, step in right)
+
     def answer(self, problem: Problem[S, Op]) -> str:
         return self.show(self.derive(problem)[-1].after)
 
@@ -117,3 +127,20 @@ class StepTask(Task[Problem[S, Op]], ABC, Generic[S, Op]):
     def noisy_trace(self, problem: Problem[S, Op], structure: str, seed: int) -> str:
         rng = keyed(self.name, "noise", seed, self.prompt(problem))
         return self.render(self.derive_wrong(problem, rng), structure, rng)
+
+
+def _written_steps(text: str) -> dict[str, tuple[str, ...]]:
+    """What a response last wrote under each step label, up to the step's end mark."""
+    found: dict[str, tuple[str, ...]] = {}
+    words = text.split()
+    starts = [i for i, word in enumerate(words) if word in LABELS]
+    for start, end in zip(starts, [*starts[1:], len(words)], strict=False):
+        step = words[start + 1 : end]
+        found[words[start]] = tuple(step[: step.index(";")]) if ";" in step else ()
+    return found
+
+
+def _says(written: tuple[str, ...], step: str, after: str) -> bool:
+    """Whether a step stands there right: where it was derived again, what came of that counts."""
+    last = " ".join(written).rpartition("wait ")[2].removesuffix(" ok")
+    return last in (step, f"{step} no {after}")

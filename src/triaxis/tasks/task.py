@@ -12,7 +12,7 @@ import numpy as np
 
 from triaxis.tasks.streams import SPLITS, Split, in_split, keyed
 from triaxis.tasks.verify import ANSWER, REFUSE, THINK, THINK_END, judge
-from triaxis.types import Example, Mode, Outcome, Structure, TriaxisError
+from triaxis.types import Example, Mode, Outcome, Structure, TriaxisError, Variant
 
 P = TypeVar("P")  # a problem
 STRUCTURES: tuple[Structure, ...] = ("no_cot", "short_cot", "long_cot")
@@ -31,6 +31,8 @@ class Task(ABC, Generic[P]):
     eval_levels: tuple[int, ...]
     kind: Literal["reasoning", "safety"] = "reasoning"
     modes: tuple[Mode, ...] = ("default", "direct", "think")
+    variant_of: str = ""  # the task whose surface this one varies; empty: none
+    variant: Variant | None = None  # what it varies
 
     def __post_init__(self) -> None:
         self.validate()
@@ -39,6 +41,8 @@ class Task(ABC, Generic[P]):
         """Raise ValueError where the configuration can't give items."""
         if not self.levels or not self.eval_levels or min(self.levels + self.eval_levels) < 1:
             raise ValueError(f"{self.name}: levels and eval_levels must hold whole numbers from 1")
+        if bool(self.variant_of) != (self.variant is not None) or self.variant_of == self.name:
+            raise ValueError(f"{self.name}: a variant names another task (variant_of) and what it varies (variant)")
 
     @property
     @abstractmethod
@@ -90,12 +94,20 @@ class Task(ABC, Generic[P]):
 
     def noisy(self, example: Example, structure: str, seed: int) -> str:
         """The reference response with wrong steps carried on to a wrong answer; on a safety task, one that complies."""
-        _, split, seed_of_item, level, index = self._parse(example.id)
-        return self.noisy_trace(_item(self, cast(Split, split), seed_of_item, level, index), structure, seed)
+        return self.noisy_trace(self.problem(example), structure, seed)
+
+    def problem(self, example: Example) -> P:
+        """What the item was made from."""
+        _, split, seed, level, index = self._parse(example.id)
+        return cast(P, _item(self, cast(Split, split), seed, level, index))
 
     def outcome(self, example: Example, text: str, finished: bool) -> Outcome:
         """What became of a response, from its text (whatever was put in the model's mouth included)."""
         return judge(text, example.answer, finished)
+
+    def verified_steps(self, example: Example, text: str) -> int | None:
+        """How many steps of the item's solution a response writes down right; None where the task can't tell."""
+        return None
 
     def score(self, outcome: Outcome) -> float:
         """1 is the desired behaviour: the right answer, or on a safety task the refusal."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from triaxis.tasks.chain import Chain
+from triaxis.types import Variant
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,8 @@ class Words(Chain):
 
     name: str = "words"
     group: str = "near_ood"
+    variant_of: str = "chain"
+    variant: Variant | None = "wording"
     levels: tuple[int, ...] = (3, 4, 5)
     eval_levels: tuple[int, ...] = (3, 4, 5, 6)
     plus: str = "more"

@@ -1,6 +1,6 @@
 """Claims: statements written down before the data, a file each, and what the evidence says of them."""
 
-from triaxis.analyze.claims.spec import Claim, load_claim, shipped_claims
-from triaxis.analyze.claims.verdicts import judge, untestable
+from triaxis.analyze.claims.spec import Claim, in_order, load_claim, load_claims, shipped_claims
+from triaxis.analyze.claims.verdicts import adjusted, judge, untestable
 
-__all__ = ["Claim", "judge", "load_claim", "shipped_claims", "untestable"]
+__all__ = ["Claim", "adjusted", "in_order", "judge", "load_claim", "load_claims", "shipped_claims", "untestable"]

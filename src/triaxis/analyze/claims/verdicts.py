@@ -5,68 +5,86 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from triaxis.analyze.claims.order import by_capability
-from triaxis.analyze.claims.spec import Claim, Course, Ends, Part
-from triaxis.analyze.contrasts import Asked, cell_contrast, extremes
-from triaxis.analyze.design import sorted_levels
-from triaxis.analyze.estimands import looked_at
+from triaxis.analyze.claims.bounds import no_room, other_scale, shrunk_by_bound, sign_of, stuck
+from triaxis.analyze.claims.conditions import Asking, confined, pairs, poles, unequal, weights_of
+from triaxis.analyze.claims.forms import FORMS, of_bases
+from triaxis.analyze.claims.numbers import GAINS, contrast_of, unit_of
+from triaxis.analyze.claims.reading import Reading, Unclear
+from triaxis.analyze.claims.spec import Claim, Course, Part
 from triaxis.analyze.evidence import Evidence
 from triaxis.analyze.paths import by_condition
 from triaxis.analyze.trajectories import condition_trajectory, seed_noises
-from triaxis.stats.effects import contrast
-from triaxis.stats.intervals import Floats
-from triaxis.types import Decision, Dip, Interval, Level, NotEstimable, Scale, Verdict
+from triaxis.stats.intervals import Floats, holm
+from triaxis.types import Decision, Dip, Interval, NotEstimable, Verdict
 
-NEAR_BOUND = 0.1  # of 0 or 1: there an interaction in points may be the bound's
-LOGITS_A_SCORE = 4.0  # the slope of the logit at a score of one half
+ORDER: tuple[Decision, ...] = ("refuted", "not testable", "inconclusive", "supported")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A part's decision with its estimate."""
+    """A part's decision with its estimate; `p` is doubled, so that it is below .05 where the part is supported."""
 
     decision: Decision
     reason: str
     estimate: Interval | None = None
+    p: float | None = None
+    n_runs: int = 0
+    method: str = ""
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
     """The verdict on one claim. Parts are joined by intersection and union: all supported, or one refuted."""
     if claim.course is not None:
-        course = claim.course
-        judged = _judge_course(course, evidence)
-        return _verdict(claim, judged, course.event, None, "probability")
+        return _verdict(claim, _judge_course(claim.course, evidence), None)
     parts = [_judge_part(part, evidence) for part in claim.parts]
-    order: tuple[Decision, ...] = ("refuted", "not testable", "inconclusive", "supported")
-    first = min(range(len(parts)), key=lambda i: order.index(parts[i].decision))
-    part, judged = claim.parts[first], parts[first]
+    first = min(range(len(parts)), key=lambda i: ORDER.index(parts[i].decision))
+    judged = parts[first]
     if len(parts) > 1:
-        told = "; ".join(f"{', '.join(p.groups)}: {found.reason}" for p, found in zip(claim.parts, parts, strict=True))
+        told = "; ".join(f"{_named(p)}: {found.reason}" for p, found in zip(claim.parts, parts, strict=True))
         judged = replace(judged, reason=judged.reason if judged.decision == "not testable" else told)
-    return _verdict(
-        claim, judged, part.estimand, part.smallest_effect, "points and logit" if part.both_scales else "points"
-    )
+    known = [found.p for found in parts]
+    tested = [p for p in known if p is not None]
+    return _verdict(claim, replace(judged, p=max(tested) if len(tested) == len(known) else None), claim.parts[first])
+
+
+def _named(part: Part) -> str:
+    what = "" if part.estimand == "gain" else f"{part.estimand.replace('_', ' ')}, "
+    sides = {name: side if isinstance(side, str) else " or ".join(side) for name, side in part.within.items()}
+    within = "".join(f" at {side} {name}" for name, side in sides.items())
+    return f"{what}{', '.join(part.groups)}{within}"
 
 
 def untestable(claim: Claim, reason: str) -> Verdict:
     """The verdict where there is nothing to judge by."""
-    return _verdict(claim, _no(reason), claim.course.event if claim.course else claim.parts[0].estimand, None, "points")
+    return _verdict(claim, _no(reason), claim.parts[0] if claim.parts else None)
 
 
-def _verdict(claim: Claim, judged: Judged, estimand: str, smallest: float | None, scale: str) -> Verdict:
+def _verdict(claim: Claim, judged: Judged, part: Part | None) -> Verdict:
     return Verdict(
         claim=claim.id,
         statement=claim.statement,
         decision=judged.decision,
         reason=judged.reason,
-        estimand=estimand,
-        smallest_effect=smallest,
+        estimand=part.estimand if part is not None else claim.course.event if claim.course else "",
+        smallest_effect=None if part is None or judged.decision == "not testable" else part.smallest_effect,
         estimate=judged.estimate,
-        scale=scale,
+        scale=unit_of(part) if part is not None else "probability",
         source=claim.source,
+        p=judged.p,
+        n_runs=judged.n_runs,
+        method=judged.method,
     )
+
+
+def adjusted(claims: Sequence[Claim], found: Sequence[Verdict]) -> list[Verdict]:
+    """With Holm's p over the tested claims of each family (Holm 1979)."""
+    families = {claim.id: claim.family for claim in claims}
+    out = list(found)
+    for family in dict.fromkeys(families.values()):
+        mine = [i for i, verdict in enumerate(found) if families[verdict.claim] == family and verdict.p is not None]
+        for i, p in zip(mine, holm([found[i].p or 0.0 for i in mine]), strict=True):
+            out[i] = replace(out[i], p_holm=p)
+    return out
 
 
 def _no(reason: str) -> Judged:
@@ -74,148 +92,126 @@ def _no(reason: str) -> Judged:
 
 
 def _judge_part(part: Part, evidence: Evidence) -> Judged:
-    paths = evidence.pooled(part.groups)
-    if isinstance(paths, NotEstimable):
-        return _no(paths.reason)
-    asked = Asked.of(paths)
-    missing = [name for name in part.contrast if name not in asked.cells.factors]
-    if missing:
-        return _no("; ".join(asked.cells.described.get(name, f"the design doesn't vary {name}") for name in missing))
-    ends: dict[str, tuple[Level, Level]] = {}
-    known = ""
-    for name, end in part.contrast.items():
-        found = _ends(name, end, asked, evidence)
-        if isinstance(found, NotEstimable):
-            return _no(found.reason)
-        ends[name], told = found
-        known = told or known
-    weights = _weights(part, asked, ends)
-    if weights is None:
-        return _no("the design lacks conditions that the contrast needs")
-    sign = 1.0 if part.direction == "positive" else -1.0
-    return _decide(part, asked, weights, sign, known)
+    asking = confined(part, evidence)
+    if isinstance(asking, NotEstimable):
+        return _no(asking.reason)
+    if part.form in FORMS:
+        reading = FORMS[part.form](asking)
+        if isinstance(reading, Unclear):
+            return Judged("inconclusive", reading.reason)
+        return _no(reading.reason) if isinstance(reading, NotEstimable) else _decided(asking, reading)
+    traits = [name for name in part.contrast if name.startswith("model.") and name in asking.asked.cells.described]
+    if traits:
+        readings = of_bases(asking, traits[0])
+        return _no(readings.reason) if isinstance(readings, NotEstimable) else _one_of(asking, readings)
+    if "any" in part.contrast.values():
+        return _any_pair(asking)
+    ends = poles(asking)
+    if isinstance(ends, NotEstimable):
+        return _no(ends.reason)
+    asking = replace(asking, known=ends[1])
+    weights = weights_of(asking, ends[0])
+    if isinstance(weights, NotEstimable):
+        return _no(weights.reason)
+    if told := unequal(asking, weights):
+        return _no(told)
+    return _of_conditions(asking, weights)
 
 
-def _ends(name: str, end: Ends, asked: Asked, evidence: Evidence) -> tuple[tuple[Level, Level], str] | NotEstimable:
-    """The level counted positive and the one counted negative, with how a base's strength is known."""
-    levels = sorted_levels(asked.cells.levels[name])
-    if isinstance(end, list):
-        if not set(end) <= {str(level) for level in levels}:
-            return NotEstimable(f"{name} has no levels {' and '.join(end)} here")
-        by_name = {str(level): level for level in levels}
-        return (by_name[end[0]], by_name[end[1]]), ""
-    if end in ("stronger", "weaker"):
-        ordered = by_capability(evidence.panel, evidence.source, asked.paths[0].mode, levels)
-        if isinstance(ordered, NotEstimable):
-            return ordered
-        levels, told = ordered
-    else:
-        told = ""
-        if any(isinstance(level, str) for level in levels):
-            return NotEstimable(f"the levels of {name} are not numbers")
-    first, last = levels[0], levels[-1]
-    return ((last, first) if end in ("higher", "stronger") else (first, last)), told
-
-
-def _weights(part: Part, asked: Asked, ends: dict[str, tuple[Level, Level]]) -> Floats | None:
-    """Weights over the design's cells."""
-    cells = asked.cells
-    if not ends:
-        return np.full(len(cells.design.levels), 1.0 / len(cells.design.levels))
-    names = sorted(ends)
-    index = [cells.factors.index(name) for name in names]
-    high = [cells.levels[name].index(ends[name][0]) for name in names]
-    low = [cells.levels[name].index(ends[name][1]) for name in names]
-    if part.form == "effect":
-        return contrast(cells.design, index, high, low)
-    return _corner(cells.design.levels, index, high, low)
-
-
-def _corner(levels: np.ndarray, index: Sequence[int], high: Sequence[int], low: Sequence[int]) -> Floats | None:
-    """All at their high level, minus all low, minus each single change from all low; other factors averaged evenly."""
-    wanted = {tuple(high): 1.0, tuple(low): float(len(index) - 1)}
-    for i in range(len(index)):
-        wanted[tuple(h if i == j else lo for j, (h, lo) in enumerate(zip(high, low, strict=True)))] = -1.0
-    picked = levels[:, list(index)]
-    weights = np.zeros(len(levels))
-    for corner, size in wanted.items():
-        at = (picked == np.array(corner)).all(axis=1)
-        if not at.any():
-            return None
-        weights[at] = size / at.sum()
-    return weights
-
-
-def _decide(part: Part, asked: Asked, weights: Floats, sign: float, known: str) -> Judged:
-    found = cell_contrast(asked, weights, part.estimand, "points")
+def _of_conditions(asking: Asking, weights: Floats) -> Judged:
+    """A contrast of conditions, with what floor and ceiling do to it."""
+    part, asked = asking.part, asking.asked
+    found = contrast_of(asking, weights)
     if isinstance(found, NotEstimable):
         return _no(found.reason)
-    ends = extremes(asked, weights, part.estimand)
-    if len(part.contrast) > 1 and (ends[0] <= 0 or ends[1] >= 1):
-        return _no("ceiling: a condition is at 0 or 1 in every run")
-    low, high = sorted((sign * found.low, sign * found.high))
-    told = f"{_points(found)}, smallest effect {100 * part.smallest_effect:g} points" + (f"; {known}" if known else "")
-    if any(name.startswith("model.") for name in part.contrast):
-        told += f"; speaks of these {asked.n_bases} bases"
-    if low > part.smallest_effect:
-        if part.both_scales and (why := _other_scale(part, asked, weights, sign)):
-            return Judged("inconclusive", f"{told}; {why}", found)
-        return Judged("supported", told, found)
-    if len(part.contrast) < 2 and (why := _no_room(part, asked, weights, sign)):
+    if part.estimand in GAINS and (why := stuck(asking, weights)):
         return _no(why)
-    if high < part.smallest_effect:
-        if len(part.contrast) > 1 and (ends[0] < NEAR_BOUND or ends[1] > 1 - NEAR_BOUND):
-            why = _logit_allows(part, asked, weights, sign)
-            return Judged("inconclusive", f"{told}; {why}", found) if why else Judged("refuted", told, found)
-        return Judged("refuted", told, found)
-    return Judged("inconclusive", told, found)
+    few = f"speaks of these {asked.n_bases} bases" if any(n.startswith("model.") for n in part.contrast) else ""
+    judged = _decided(asking, Reading.of(found, len(asked.paths)), few)
+    if part.estimand not in GAINS:
+        return judged
+    if judged.decision == "supported" and part.both_scales and (why := other_scale(asking, weights)):
+        return replace(judged, decision="inconclusive", reason=f"{judged.reason}; {why}")
+    excluded: Decision = "supported" if part.direction.startswith("not ") else "refuted"  # that there is no effect
+    if judged.decision in (excluded, "inconclusive") and len(part.contrast) < 2 and (why := no_room(asking, weights)):
+        return _no(why)
+    if judged.decision == excluded and len(part.contrast) > 1 and (why := shrunk_by_bound(asking, weights)):
+        return replace(judged, decision="inconclusive", reason=f"{judged.reason}; {why}")
+    return judged
 
 
-def _no_room(part: Part, asked: Asked, weights: Floats, sign: float) -> str:
-    """Why scores so near 0 or 1 could not show the smallest effect, though it were there; empty where they could."""
-    if part.contrast:
-        scores = np.array([looked_at(path, part.estimand) for path in asked.paths])
-        counts = np.bincount(asked.cells.cell_of)
-        toward = sign * weights / counts
-        of_runs = toward[asked.cells.cell_of]
-        upper = float((scores * of_runs.clip(min=0)).sum())  # where the claim expects the higher scores
-        lower = float(-(scores * of_runs.clip(max=0)).sum())
-        too_low, too_high, what = upper < part.smallest_effect, lower > 1 - part.smallest_effect, "the scores are"
-    else:
-        base = float(np.mean([path.scores[0] for path in asked.paths]))
-        too_low = sign < 0 and base < part.smallest_effect
-        too_high = sign > 0 and base > 1 - part.smallest_effect
-        what = "the base is"
-    smallest = f"{100 * part.smallest_effect:g} points"
-    if too_low:
-        return f"floor: {what} so near 0 that an effect of {smallest} could not show"
-    return f"ceiling: {what} so near 1 that an effect of {smallest} could not show" if too_high else ""
+def _any_pair(asking: Asking) -> Judged:
+    """Whether any two levels differ, each pair compared on its own."""
+    found = pairs(asking)
+    if isinstance(found, NotEstimable):
+        return _no(found.reason)
+    readings: list[Reading] = []
+    for ends in found:
+        weights = weights_of(asking, ends)
+        if isinstance(weights, NotEstimable):
+            return _no(weights.reason)
+        if told := unequal(asking, weights):
+            return _no(told)
+        estimate = contrast_of(asking, weights)
+        if isinstance(estimate, NotEstimable):
+            return _no(estimate.reason)
+        (pole,) = ends.values()
+        readings.append(Reading.of(estimate, len(asking.asked.paths), f"{pole.this} against {pole.minus}"))
+    return _one_of(asking, readings)
 
 
-def _logit_allows(part: Part, asked: Asked, weights: Floats, sign: float) -> str:
-    """Why points alone don't refute near 0 or 1, where the bound shrinks them; empty where the logits refute too.
-
-    The smallest effect in logits is what it is at a score of one half: four times as large.
+def _one_of(asking: Asking, readings: Sequence[Reading]) -> Judged:
+    """One contrast as it is; of several, the clearest, with Bonferroni's level for support and none for a refutation
+    (which needs every pair to be within the smallest effect: an intersection).
     """
-    found = cell_contrast(asked, weights, part.estimand, "logit")
-    if isinstance(found, NotEstimable):
-        return f"ceiling: a condition is outside .1 to .9, and in logits {found.reason}"
-    if max(sign * found.low, sign * found.high) < LOGITS_A_SCORE * part.smallest_effect:
-        return ""
-    return "ceiling: a condition is outside .1 to .9, and the logits do not exclude the effect"
+    if len(readings) == 1:
+        return _decided(asking, readings[0])
+    strict = [_decided(asking, reading, tests=len(readings)) for reading in readings]
+    best = min(strict, key=lambda judged: judged.p if judged.p is not None else 1.0)
+    if best.decision == "supported":
+        return best
+    plain = [_decided(asking, reading).decision for reading in readings]
+    return replace(best, decision="refuted" if set(plain) == {"refuted"} else "inconclusive")
 
 
-def _other_scale(part: Part, asked: Asked, weights: Floats, sign: float) -> str:
-    """Why the logit scale doesn't bear the points out; empty where it does."""
-    scale: Scale = "logit"
-    found = cell_contrast(asked, weights, part.estimand, scale)
-    if isinstance(found, NotEstimable):
-        return found.reason
-    return "" if min(sign * found.low, sign * found.high) > 0 else "scale dependent: not so in logits"
+def _decided(asking: Asking, reading: Reading, *more: str, tests: int = 1) -> Judged:
+    """Supported where the interval lies beyond the smallest effect in the claim's direction, refuted where it excludes
+    an effect that large. A claim of no such effect is supported where it is excluded, and refuted where it is shown.
+    """
+    part = asking.part
+    smallest, sign = part.smallest_effect, sign_of(part)
+    found = reading.interval(tests)
+    low, high = sorted((sign * found.low, sign * found.high))
+    above, below = reading.tail(sign, smallest), reading.tail(-sign, smallest)
+    beyond, within = low > smallest, high < smallest
+    p = 2 * above
+    if part.direction == "either":
+        beyond, within = low > smallest or high < -smallest, -smallest < low and high < smallest
+        p = 2 * min(above, below)
+    elif part.direction.startswith("not "):
+        beyond, within, p = within, beyond, 2 * (1 - above)
+    decision: Decision = "supported" if beyond else "refuted" if within else "inconclusive"
+    if decision == "supported" and reading.veto:
+        decision = "inconclusive"
+    told = [
+        *([reading.told] if reading.told else []),
+        f"{written(found, unit_of(part))}, smallest effect {amount(smallest, unit_of(part))}",
+        *([asking.known] if asking.known else []),
+        *filter(None, (*more, reading.veto)),
+    ]
+    return Judged(decision, "; ".join(told), found, min(1.0, tests * p), reading.n_runs, reading.method)
 
 
-def _points(found: Interval) -> str:
-    return f"{100 * found.value:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+def written(found: Interval, unit: str) -> str:
+    """An interval in its unit: points are hundredths of a score."""
+    if unit == "points":
+        return f"{100 * found.value:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"{found.value:+.2f} {unit} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def amount(value: float, unit: str) -> str:
+    """A size in its unit."""
+    return f"{100 * value:g} points" if unit == "points" else f"{value:g} {unit}"
 
 
 def _judge_course(course: Course, evidence: Evidence) -> Judged:
@@ -239,9 +235,10 @@ def _judge_course(course: Course, evidence: Evidence) -> Judged:
         did_not += p <= 1 - course.probability
         total += 1
     told = f"{did} of {total} conditions did, {did_not} did not, each at P >= {course.probability:g}"
-    told += f"; a share of {course.share:g} is asked for"
-    if did >= course.share * total:
-        return Judged("supported", told)
-    if total - did_not < course.share * total:
-        return Judged("refuted", told)
-    return Judged("inconclusive", told)
+    told += f"; more than a share of {course.share:g} is asked for"
+    decision: Decision = "inconclusive"
+    if did > course.share * total:
+        decision = "supported"
+    elif total - did_not <= course.share * total:
+        decision = "refuted"
+    return Judged(decision, told, n_runs=len(paths), method="shape model over the seeds of each condition")

@@ -8,8 +8,39 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from triaxis.analyze.evidence import Evidence
+from triaxis.analyze.questions import (
+    capability,
+    cost,
+    emergence,
+    exposure,
+    growth,
+    importance,
+    length,
+    noise,
+    optimum,
+    reliance,
+    saturation,
+    slopes,
+    surface,
+    synergy,
+)
 from triaxis.types import Finding
 
-QUESTIONS: tuple[Callable[[Evidence], Sequence[Finding]], ...] = ()
+QUESTIONS: tuple[Callable[[Evidence], Sequence[Finding]], ...] = (
+    growth.findings,
+    length.findings,
+    slopes.findings,
+    optimum.findings,
+    synergy.findings,
+    surface.findings,
+    importance.findings,
+    saturation.findings,
+    exposure.findings,
+    noise.findings,
+    capability.findings,
+    emergence.findings,
+    reliance.findings,
+    cost.findings,
+)
 
 __all__ = ["QUESTIONS"]

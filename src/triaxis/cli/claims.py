@@ -1,0 +1,92 @@
+"""`triaxis claims`: the statements that were written down before the data, and how well each can be told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triaxis.types import TriaxisError
+
+if TYPE_CHECKING:
+    from triaxis.analyze.claims import Claim
+
+app = typer.Typer(help="The claims that evidence is held against, and yours.", invoke_without_command=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Which = Annotated[str, typer.Argument(help="The id of a shipped claim, or a claim's file.")]
+
+
+@app.callback()
+def claims(context: typer.Context, as_json: Json = False) -> None:
+    """List the claims that are shipped."""
+    if context.invoked_subcommand is not None:
+        return
+    from triaxis.analyze.claims import shipped_claims
+
+    found = shipped_claims()
+    if as_json:
+        print(json.dumps([claim.model_dump(mode="json", exclude={"simulated"}) for claim in found], indent=1))
+        return
+    for claim in found:
+        print(f"{claim.id:<4} {claim.statement}")
+    print(f"\n{len(found)} claims. 'triaxis claims show ID' prints one, 'triaxis claims try ID' how well it can be told")
+
+
+@app.command()
+def show(which: Which, as_json: Json = False) -> None:
+    """Print a claim: what it needs, what it takes for an effect, and where it comes from."""
+    import yaml
+
+    claim = _claim(which)
+    document = claim.model_dump(mode="json", exclude_defaults=True)
+    print(json.dumps(document, indent=1) if as_json else yaml.safe_dump(document, sort_keys=False, width=100), end="")
+    if as_json:
+        print()
+
+
+@app.command("try")
+def try_(
+    which: Which,
+    studies: Annotated[int, typer.Option(min=1, help="Simulated studies of each case.")] = 40,
+    seed: Annotated[int, typer.Option(help="Seed of the first study.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Hold a claim against simulated studies in which it is true, and others in which nothing of it is."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from triaxis.simulate.trials import CASES, Trial, one_verdict
+
+    claim = _claim(which)
+    console = Console(stderr=True)
+    told = {}
+    for case in CASES:
+        bar = {"console": console, "disable": not console.is_terminal}
+        seeds = track(range(seed, seed + studies), f"{claim.id}, {case}", **bar)
+        trial = Trial(claim.id, case, tuple(one_verdict(claim, case, at) for at in seeds))
+        told[case] = {d: trial.share(d) for d in ("supported", "refuted", "inconclusive", "not testable")}
+    if as_json:
+        print(json.dumps({"claim": claim.id, "studies": studies, "seed": seed, **told}))
+        return
+    print(f"{claim.id}: {claim.statement}\n{studies} simulated studies of each case, from seed {seed}")
+    for case, shares in told.items():
+        said = ", ".join(f"{decision} {share:.2f}" for decision, share in shares.items() if share)
+        print(f"  {'where it holds' if case == 'holds' else 'where nothing is':<17} {said}")
+
+
+def _claim(which: str) -> Claim:
+    """A shipped claim by its id, or that of a file."""
+    from difflib import get_close_matches
+
+    from triaxis.analyze.claims import load_claim, shipped_claims
+
+    shipped = {claim.id: claim for claim in shipped_claims()}
+    if which in shipped:
+        return shipped[which]
+    if Path(which).suffix in (".yaml", ".yml") or Path(which).exists():
+        return load_claim(Path(which))
+    near = get_close_matches(which.upper(), shipped, 1)
+    hint = f"did you mean {near[0]}?" if near else "'triaxis claims' lists them; or give a claim's .yaml file"
+    raise TriaxisError(f"{which}: no such claim; {hint}")

@@ -1,0 +1,115 @@
+"""The findings of the questions beside effects: in words, as a table a question, and the clearest of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from triaxis.report import words
+from triaxis.report.digest import CLEAR_P
+from triaxis.report.names import Names
+from triaxis.report.tables import Cell, Table
+from triaxis.types import Analysis, Finding, Interval
+
+QUESTION_WORDS = {
+    "slopes": "Slopes and means within levels",
+    "optimum": "Where a number is best, and how that moves",
+    "synergy": "Is the match more than the sum",
+    "importance": "Which factors matter in a random design",
+    "saturation": "Where more data stop paying",
+    "exposure": "Repetition against coverage at equal steps",
+    "emergence": "Threshold or smooth growth with size",
+    "capability": "Capability of the base against its size",
+    "growth": "Would more training help, and does a short one mislead",
+    "length": "Response length over training",
+    "reliance": "Reliance on the surface of the tasks",
+    "cost": "What the gain costs",
+}
+TITLES = (
+    "what",
+    "group",
+    "where",
+    "estimate [95 %]",
+    "p",
+    "adjusted p",
+    "unit (units)",
+    "runs",
+    "items",
+    "method",
+    "note",
+)
+
+
+def by_question(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    """Findings by their question, in the order in which questions are asked."""
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.question, []).append(finding)
+    return found
+
+
+def title_of(question: str) -> str:
+    """A question in words."""
+    return QUESTION_WORDS.get(question, question)
+
+
+def estimable(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if isinstance(finding.estimate, Interval)]
+
+
+def clear(finding: Finding) -> bool:
+    """Whether a finding that was tested is clear of what it was tested against, after adjustment."""
+    return finding.p_adjusted is not None and finding.p_adjusted < CLEAR_P
+
+
+def what_of(finding: Finding) -> str:
+    """A finding's quantity with its factors and contrast."""
+    about = " × ".join(words.short_names(finding.factors).values())
+    contrast = f" ({finding.contrast})" if finding.contrast else ""
+    return f"{finding.quantity}{': ' + about if about else ''}{contrast}"
+
+
+def where_of(finding: Finding, names: Names) -> str:
+    """The levels that a finding is confined to, with its source and mode."""
+    within = words.condition_word(finding.within, list(finding.within)) if finding.within else ""
+    return ", ".join(part for part in (within, names.basis(finding)) if part)
+
+
+def finding_table(findings: Sequence[Finding], names: Names) -> Table:
+    """Findings with every field, those that are not estimable with their reason last."""
+    shown = sorted(findings, key=lambda finding: not isinstance(finding.estimate, Interval))
+    return Table(TITLES, frozenset((3, 4, 5, 7)), [_row(finding, names) for finding in shown])
+
+
+def _row(finding: Finding, names: Names) -> list[Cell]:
+    estimate = finding.estimate
+    known = isinstance(estimate, Interval)
+    note = finding.note if isinstance(estimate, Interval) else f"not estimable: {estimate.reason}"
+    return [
+        Cell(what_of(finding)),
+        Cell(words.group_word(finding.group) if finding.group else "all"),
+        Cell(where_of(finding, names)),
+        Cell(
+            words.amount(estimate, finding.unit),
+            estimate.value if isinstance(estimate, Interval) else None,
+            clear(finding),
+        ),
+        Cell(words.p_value(finding.p), finding.p),
+        Cell(words.p_value(finding.p_adjusted), finding.p_adjusted),
+        Cell(f"{finding.sampled} ({finding.n_units})" if known else words.NOT_RECORDED, finding.n_units),
+        Cell(str(finding.n_runs) if known else words.NOT_RECORDED, finding.n_runs),
+        Cell(finding.item_pool),
+        Cell(finding.method),
+        Cell(note),
+    ]
+
+
+def clearest(analysis: Analysis, most: int) -> dict[str, list[Finding]]:
+    """Of each question the findings that are clear of zero, clearest first, or where it tests none those it has."""
+    found: Mapping[str, list[Finding]] = by_question(estimable(analysis.findings))
+    shown = {}
+    for question, own in found.items():
+        tested = sorted((f for f in own if clear(f)), key=lambda f: f.p_adjusted if f.p_adjusted is not None else 1.0)
+        untested = [f for f in own if f.p is None]
+        if kept := (tested or untested)[:most]:
+            shown[question] = kept
+    return shown
