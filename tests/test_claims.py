@@ -1,17 +1,19 @@
-"""Each shipped claim is found when it is true at the size it asks for, and not supported when it isn't."""
+"""Claims: found when true and not when nothing is, refused when they are no claims, not testable for stated reasons."""
 
 import numpy as np
 import pytest
 
-from claims_cases import CLAIMS, COMMON, decide, null_case, true_case
 from triaxis.analyze import analyze
-from triaxis.analyze.claims import load_claim
-from triaxis.analyze.claims.order import by_capability
+from triaxis.analyze.claims import in_order, load_claim, load_claims, shipped_claims
+from triaxis.analyze.order import by_capability
 from triaxis.analyze.dense import build
 from triaxis.records.table import make_table
 from triaxis.simulate import Noise, study
+from triaxis.simulate.trials import COMMON, settings_of, trial
 from triaxis.types import NotEstimable, TriaxisError
 
+CLAIMS = {claim.id: claim for claim in shipped_claims()}
+DEMO = {**COMMON, "noise": Noise(**COMMON["noise"])}
 GOOD = """
 id: X1
 statement: Wrong steps cost gain.
@@ -28,32 +30,48 @@ parts:
 
 @pytest.mark.parametrize("claim", sorted(CLAIMS))
 def test_found_when_true_and_not_when_false(claim):
-    when_true = [decide(claim, true_case(claim), seed) for seed in range(6)]
-    when_false = [decide(claim, null_case(claim), seed) for seed in range(6)]
-    assert (
-        when_true.count("supported") >= 4
-    )  # of 6; at a power of .8 fewer come up 10 times in 100, and seeds are fixed
-    assert "refuted" not in when_true
-    assert when_false.count("supported") == 0
+    when_true, when_false = (trial(CLAIMS[claim], case, 6) for case in ("holds", "nothing"))
+    assert when_true.share("supported") >= 4 / 6  # at a power of .8 fewer come up 10 times in 100, and seeds are fixed
+    assert when_true.false == 0
+    assert when_false.false == 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("claim", sorted(CLAIMS))
 def test_power_and_false_verdicts(claim):
-    n = 100
-    when_true = [decide(claim, true_case(claim), 10_000 + seed) for seed in range(n)]
-    when_false = [decide(claim, null_case(claim), 20_000 + seed) for seed in range(n)]
-    assert when_true.count("supported") >= 0.8 * n
-    slack = 3.5 * (0.025 * 0.975 / n) ** 0.5  # one side of a 95 % interval, within 3.5 standard errors
-    assert when_true.count("refuted") <= (0.025 + slack) * n
-    assert when_false.count("supported") <= (0.025 + slack) * n
+    n = 200
+    when_true, when_false = (trial(CLAIMS[claim], case, n, seed=10_000) for case in ("holds", "nothing"))
+    assert when_true.share("supported") >= 0.8
+    slack = 3.5 * (0.05 * 0.95 / n) ** 0.5
+    assert when_true.false <= 0.05 + slack
+    assert when_false.false <= 0.05 + slack
+
+
+def test_every_claim_has_its_two_cases_and_a_source():
+    assert len(CLAIMS) >= 30
+    for claim in CLAIMS.values():
+        assert claim.simulated is not None and claim.source, claim.id
+        assert settings_of(claim, "holds") != settings_of(claim, "nothing"), claim.id
+    assert [claim.id for claim in shipped_claims()][:3] == ["C1", "C2", "C3"]
 
 
 def test_rivals_are_never_both_supported():
     rivals = {frozenset((claim.id, rival)) for claim in CLAIMS.values() for rival in claim.excludes}
     assert rivals == {frozenset(("D5", "D6"))}
-    verdicts = {v.claim: v.decision for v in analyze(study(**{**COMMON, **true_case("D5"), "seed": 2}).table).verdicts}
+    table = study(**{**DEMO, "effects": CLAIMS["D5"].simulated.holds["effects"], "seed": 2}).table
+    verdicts = {v.claim: v.decision for v in analyze(table).verdicts}
     assert (verdicts["D5"], verdicts["D6"]) == ("supported", "refuted")
+
+
+def test_a_family_is_adjusted_together_and_support_is_a_small_p():
+    verdicts = analyze(study(**{**DEMO, "effects": {"data.noise_rate": -1.2}}).table).verdicts
+    tested = [v for v in verdicts if v.p is not None]
+    assert {"D3", "I5"} <= {v.claim for v in tested}
+    for verdict in tested:
+        assert verdict.p_holm >= verdict.p and verdict.n_runs in (12, 24) and verdict.method
+        assert (verdict.decision != "supported") or verdict.p < 0.05
+    of_d = sorted((v for v in tested if v.claim.startswith("D")), key=lambda v: v.p)
+    assert of_d[0].p_holm == pytest.approx(min(1, of_d[0].p * len(of_d)))
 
 
 def test_a_design_without_the_factor_cannot_test_it():
@@ -65,8 +83,8 @@ def test_a_design_without_the_factor_cannot_test_it():
 
 
 def test_bases_without_an_order_leave_capability_claims_untestable():
-    factors = {**COMMON["factors"], "model.base": ("one", "other")}
-    table = study(**{**COMMON, "factors": factors, "bases": {"one": 0.4, "other": -0.6}}).table
+    factors = {**DEMO["factors"], "model.base": ("one", "other")}
+    table = study(**{**DEMO, "factors": factors, "bases": {"one": 0.4, "other": -0.6}}).table
     verdicts = {v.claim: v for v in analyze(table).verdicts}
     assert verdicts["D5"].decision == verdicts["I7"].decision == "not testable"
     assert "think" in verdicts["D5"].reason
@@ -74,7 +92,7 @@ def test_bases_without_an_order_leave_capability_claims_untestable():
 
 
 def test_one_seed_tests_no_claim():
-    verdicts = analyze(study(**{**COMMON, "seeds": 1}).table).verdicts
+    verdicts = analyze(study(**{**DEMO, "seeds": 1}).table).verdicts
     assert {v.decision for v in verdicts} == {"not testable"}
 
 
@@ -82,10 +100,15 @@ def test_one_seed_tests_no_claim():
     ("old", "new", "named"),
     [
         ("direction: negative", "direction: down", "direction"),
+        ("direction: negative", "direction: negative\n    estimand: gian", "estimand"),
         ("smallest_effect: 0.03", "smallest_effect: 0.3", "planned_effect"),
         ("source: a test", "sauce: a test", "source"),
         ("groups: [far_ood]", "groups: []", "groups"),
         ("id: X1", "id: [X1", "YAML"),
+        ("id: X1", "id: 1X", "id"),
+        ("contrast: {data.noise_rate: higher}", "contrast: {}\n    form: corner", "corner"),
+        ("{data.noise_rate: higher}", "{data.noise_rate: [a, b, c]}", "pair"),
+        ("{data.noise_rate: higher}", "{data.noise_rate: any}", "any"),
     ],
 )
 def test_a_faulty_claim_is_refused_by_name(tmp_path, old, new, named):
@@ -100,12 +123,63 @@ def test_a_faulty_claim_is_refused_by_name(tmp_path, old, new, named):
     assert "\n" not in str(told.value)
 
 
+def test_a_users_claims_are_read_from_files_and_folders(tmp_path):
+    (tmp_path / "X1.yaml").write_text(GOOD)
+    (tmp_path / "X10.yaml").write_text(GOOD.replace("X1", "X10"))
+    (tmp_path / "X2.yaml").write_text(GOOD.replace("X1", "X2"))
+    claims = load_claims([tmp_path])
+    assert [claim.id for claim in claims] == ["X1", "X2", "X10"]
+    verdicts = analyze(study(**{**DEMO, "effects": {"data.noise_rate": -1.2}}).table, claims=claims).verdicts
+    assert {v.claim: v.decision for v in verdicts} == dict.fromkeys(("X1", "X2", "X10"), "supported")
+    with pytest.raises(TriaxisError, match="two claims have the id X1"):
+        in_order([*claims, claims[0]])
+    with pytest.raises(TriaxisError, match="holds no claim"):
+        load_claims([tmp_path / "X1.yaml", _empty(tmp_path)])
+
+
+def _empty(path):
+    (path / "empty").mkdir()
+    return path / "empty"
+
+
+def test_a_claim_without_cases_or_with_impossible_ones_can_not_be_tried(tmp_path):
+    path = tmp_path / "X1.yaml"
+    path.write_text(GOOD)
+    with pytest.raises(TriaxisError, match="X1: has no simulated cases"):
+        settings_of(load_claim(path), "holds")
+    path.write_text(GOOD + "simulated: {holds: {effects: {data.noise_rate: -1}, sedes: 3}, nothing: {}}")
+    with pytest.raises(TriaxisError, match="X1: simulated: unknown setting sedes"):
+        settings_of(load_claim(path), "holds")
+    path.write_text(GOOD + "simulated: {holds: {effects: {data.noise_rate: much}}, nothing: {}}")
+    with pytest.raises(TriaxisError, match="X1: simulated, effects"):
+        settings_of(load_claim(path), "holds")
+
+
+def test_what_both_sides_must_share_is_checked():
+    unequal = settings_of(CLAIMS["M3"], "holds")
+    depth = {base: (3, 6)[i % 2] for i, base in enumerate(unequal.bases)}
+    size = {base: 1e6 * (1 + i % 2) for i, base in enumerate(unequal.bases)}
+    traits = {"model.depth": depth, "model.parameters": size}
+    found = reading(study(unequal.__class__(**{**vars_of(unequal), "traits": traits})).table)["M3"]
+    assert found.decision == "not testable" and "both sides must share it" in found.reason
+
+
+def vars_of(settings):
+    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+
+
+def test_permuting_the_rows_changes_no_verdict():
+    table = study(**{**DEMO, "seed": 4}).table
+    order = np.random.default_rng(0).permutation(table.n_rows)
+    assert reading(table) == reading(make_table(table.arrow.take(order)))
+
+
 def reading(table):
     return {verdict.claim: verdict for verdict in analyze(table).verdicts}
 
 
 def test_at_the_floor_nothing_is_refuted():
-    floor = {**COMMON, "bases": {"lab:strong": -5.0, "lab:weak": -5.0}, "gain": 0.0, "noise": Noise(item=0.0, run=0.1)}
+    floor = {**DEMO, "bases": {"lab:strong": -5.0, "lab:weak": -5.0}, "gain": 0.0, "noise": Noise(item=0.0, run=0.1)}
     verdicts = [reading(study(**{**floor, "seed": seed}).table) for seed in range(3)]
     decisions = {(claim, found[claim].decision) for found in verdicts for claim in ("D3", "D5", "D6", "I5")}
     assert not {claim for claim, decision in decisions if decision in ("refuted", "supported")}
@@ -114,7 +188,7 @@ def test_at_the_floor_nothing_is_refuted():
 
 
 def test_a_loss_down_to_the_floor_is_still_a_loss():
-    assert reading(study(**{**COMMON, "effects": {"data.noise_rate": -9.0}}).table)["D3"].decision == "supported"
+    assert reading(study(**{**DEMO, "effects": {"data.noise_rate": -9.0}}).table)["D3"].decision == "supported"
 
 
 def by_hand(base, trained, *, group="in_domain", items=200):

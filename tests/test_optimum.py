@@ -64,6 +64,8 @@ def test_without_a_clear_bend_there_is_no_peak():
     assert "bends upwards" in top(coefficients(0.1, 1, 0.01, 0.01)).reason
     assert "rises throughout" in top(coefficients(3, -1, 0.01, 0.01)).reason
     assert "falls throughout" in top(coefficients(-3, -1, 0.01, 0.01)).reason
+    just_clear = (1 / scipy_stats.t.ppf(0.975, 20)) ** 2 * (1 - 1e-9)
+    assert "where is not known" in top(coefficients(0.1, -1, 0.1, just_clear)).reason
 
 
 def test_the_difference_of_two_tops():

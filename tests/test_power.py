@@ -345,6 +345,32 @@ def test_a_pilot_as_a_user_gives_it(declared, asked, tmp_path):
     assert code == 2 and "safety" in err and not out
 
 
+def test_what_describes_the_bases_comes_with_the_pilot(declared, asked, tmp_path):
+    bases = [f"b{i}" for i in range(8)]
+    settings = {"factors": {BASE: tuple(bases), NOISE: (0.0, 0.6)}, "bases": dict.fromkeys(bases, 0.0)}
+    depth = {base: 3 if i % 2 else 6 for i, base in enumerate(bases)}
+    simulated = study(**settings, traits={"model.depth": depth}, items=40, seeds=2, steps=(0, 10), seed=1)
+    simulated.table.write(tmp_path / "pilot.parquet")
+    fixed = {"model": {"base": bases}, "optimization": {"learning_rate": 1e-3}}
+    path = declared(**fixed, tasks={"in_domain": ["chain"]})
+    words = [path, "--effect", "0.2", "--pilot", tmp_path / "pilot.parquet"]
+    code, out, _ = asked(*words)
+    assert code == 0 and "data.noise_rate:model.depth" in out and "over 8 bases" in out
+    code, out, _ = asked(*words, "--on", "model.depth", "--json")
+    ((term,),) = [group["terms"] for group in json.loads(out)["groups"]]
+    assert code == 0 and term["unit"] == "base" and 0 < term["power"] <= 1
+    code, _, err = asked(path, "--on", "model.depth")
+    assert code == 2 and "no factor" in err
+
+
+def test_a_design_that_identifies_nothing_says_so(declared, asked):
+    path = declared(design={"kind": "one_at_a_time"})
+    code, out, _ = asked(path, "--group", "far_ood")
+    assert code == 0 and "no term of this design is estimable" in out
+    code, out, _ = asked(path, "--group", "far_ood", "--on", NOISE)
+    assert code == 0 and "not estimable: data.noise_rate" in out
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

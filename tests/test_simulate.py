@@ -4,6 +4,7 @@ import io
 import re
 import time
 from contextlib import redirect_stdout
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -469,6 +470,22 @@ def test_points_are_spread_over_ranges_in_the_logarithm(design):
     assert simulated.truth.effect([BASE], "in_domain") == pytest.approx(0)
 
 
+def test_a_range_is_averaged_evenly_in_its_logarithm():
+    planted = Peak(1e-3, 0.3, {NOISE: 0.8})  # noise helps above the peak as much as it costs below
+    settings = Settings(
+        design="sobol",
+        points=8,
+        ranges={RATE: (1e-4, 1e-2)},
+        factors={NOISE: (0.0, 0.6)},
+        peaks={RATE: planted},
+        noise=SURE,
+    )
+    truth = Truth(settings)
+    assert truth.effect([NOISE], "in_domain", scale="logit") == pytest.approx(0, abs=1e-9)
+    at_top = truth.effect([NOISE], "in_domain", scale="logit", within={RATE: 1e-2})
+    assert at_top == pytest.approx(0.3 * 2 * 0.8 * np.log(10))
+
+
 def test_conditions_may_be_listed_or_missing():
     listed = [{RATE: 1e-3, NOISE: 0.0}, {RATE: 1e-2, NOISE: 0.0}, {RATE: 1e-2, NOISE: 0.6}]
     simulated = study(design="listed", conditions=listed, effects={NOISE: -1.0}, items=4, noise=SURE)
@@ -485,6 +502,54 @@ def test_conditions_may_be_listed_or_missing():
         counts.append(len({run.rsplit("-s", 1)[0] for run in column(table, "run") if run}))
     assert 1 <= min(counts) < max(counts) <= 6
     assert np.mean(counts) == pytest.approx(3.7, abs=0.8)
+
+
+# What is drawn anew
+
+
+def run_logits(noise, **settings):
+    """Each run's logit at each trained step (runs x steps), and the runs, where items are alike."""
+    table = study(noise=noise, items=1500, gain=0.0, course="flat", **settings).table
+    runs = np.unique(column(table, "run")[column(table, "run") != ""])
+    steps = np.unique(column(table, "step"))[1:]
+    owner, at = np.searchsorted(runs, column(table, "run")), np.searchsorted(steps, column(table, "step"))
+    trained = column(table, "step") > 0
+    key = (owner * len(steps) + at)[trained]
+    score = np.bincount(key, weights=column(table, "score")[trained]) / np.bincount(key)
+    return np.log(score / (1 - score)).reshape(len(runs), len(steps)), runs
+
+
+def test_runs_differ_and_wander_as_asked():
+    lasting, _ = run_logits(replace(SURE, run=0.6), seeds=60)
+    assert lasting.mean(axis=1).std() == pytest.approx(0.6, rel=0.3)
+    assert lasting.std(axis=1).mean() < 0.1
+    wander, _ = run_logits(replace(SURE, checkpoint=0.6, autocorrelation=0.8), seeds=60)
+    assert wander.std() == pytest.approx(0.6, rel=0.25)
+    assert np.corrcoef(wander[:, :-1].ravel(), wander[:, 1:].ravel())[0, 1] == pytest.approx(0.8, abs=0.12)
+
+
+def test_runs_share_the_luck_of_their_base():
+    logits, runs = run_logits(replace(SURE, base=0.6), factors={BASE: TEN}, seeds=3)
+    mean = logits.mean(axis=1)
+    of_base = {base: mean[[f"base={base}-" in run for run in runs]] for base in TEN}
+    assert max(np.ptp(values) for values in of_base.values()) < 0.15
+    assert np.std([values.mean() for values in of_base.values()]) > 0.25
+
+
+def test_a_condition_changes_which_items_are_hard_in_all_its_runs():
+    table = study(factors={NOISE: (0.0, 0.6)}, noise=replace(SURE, item_condition=3.0), seeds=8, course="flat").table
+    last = where(table, step=320)
+    items = np.unique(column(table, "item"), return_inverse=True)[1][last]
+    seed, noise, score = (column(table, name)[last] for name in ("seed", NOISE, "score"))
+
+    def mean(kept):
+        return np.bincount(items[kept], weights=score[kept]) / np.bincount(items[kept])
+
+    first, second, other = (
+        mean((noise == level) & (seed % 2 == half)) for level, half in ((0.0, 0), (0.0, 1), (0.6, 0))
+    )
+    assert np.corrcoef(first, second)[0, 1] > 0.7
+    assert abs(np.corrcoef(first, other)[0, 1]) < 0.3
 
 
 # As a whole

@@ -74,7 +74,7 @@ class TermPower:
     seeds: Needed | None = None
     items: Needed | None = None
     samples: Needed | None = None
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,9 +204,13 @@ class _Planner:
         if not found:
             why = NotEstimable(self.cells.aliased(names) if contrasts else NOT_ASKED)
             return TermPower(names, "", len(contrasts), unit, why, why)
-        _, target, weights = max(found, key=lambda each: each[0])
+        widest, least_wide = max(each[0] for each in found), min(each[0] for each in found)
+        target, weights = next((t, w) for variance, t, w in found if variance >= 0.999 * widest)
         assumes = self.cells.assumes(names)
-        head = TermPower(names, target.text, len(contrasts), unit, None, {}, note=f"if {assumes}" if assumes else "")
+        notes = [f"if {assumes}"] if assumes else []
+        if widest > 1.01 * least_wide:
+            notes.append(f"of {len(contrasts)} contrasts the one with the widest error, {target.text}")
+        head = TermPower(names, target.text, len(contrasts), unit, None, {}, notes=tuple(notes))
         law = self._law(weights, self.variances.values)
         if isinstance(law, NotEstimable):
             head = replace(head, power=law, detects=law, **self._these_runs(names, weights))

@@ -113,13 +113,14 @@ def _weights(cells: Cells, others: Sequence[str]) -> Floats | None:
 
 def _between_bases(pilot: Asked, trait: str, found: Variances) -> tuple[float, Source]:
     """The variance of a base's mean gain among bases of one kind, less what its runs and items explain of it."""
-    if any(path.x is None or not path.has_base for path in pilot.paths) or not pilot.shared_items:
+    strata = pilot.paths[0].strata
+    if strata is None or not pilot.shared_items or not all(path.has_base for path in pilot.paths):
         return DEFAULT_BASE, DEFAULT_SOURCE
     numbers: dict[Level, list[float]] = defaultdict(list)
     inner = []
-    per_item = float((1.0 / pilot.paths[0].strata.sizes).sum()) / len(pilot.paths[0].tasks) ** 2  # type: ignore[union-attr]
+    per_item = float((1.0 / strata.sizes).sum()) / len(strata.sizes) ** 2
     noise = found.values.noise(pilot.paths[0].samples if found.splits else 1.0)
-    for base in {path.base for path in pilot.paths}:
+    for base in sorted({path.base for path in pilot.paths if trait in path.condition}):
         own = [i for i, path in enumerate(pilot.paths) if path.base == base]
         gains = [float(pilot.paths[i].scores[-1] - pilot.paths[i].scores[0]) for i in own]
         cells, at = np.unique(pilot.cells.cell_of[own], return_inverse=True)
@@ -166,7 +167,7 @@ def _trait_term(
 ) -> TermPower:
     text = f"{level_text(trait.high)} - {level_text(trait.low)}"
     note = f"over {sum(trait.counts)} bases, of sd {100 * trait.between**0.5:.1f} points ({trait.source.text})"
-    head = TermPower(tuple(sorted((trait.name, *others))), text, 1, "base", None, {}, note=note)
+    head = TermPower(tuple(sorted((trait.name, *others))), text, 1, "base", None, {}, notes=(note,))
     law: Law | NotEstimable = (
         cells
         if isinstance(cells, NotEstimable)

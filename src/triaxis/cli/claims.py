@@ -31,7 +31,7 @@ def claims(context: typer.Context, as_json: Json = False) -> None:
         return
     for claim in found:
         print(f"{claim.id:<4} {claim.statement}")
-    print(f"\n{len(found)} claims. 'triaxis claims show ID' prints one, 'triaxis claims try ID' how well it can be told")
+    print(f"\n{len(found)} claims. 'triaxis claims show ID' prints one, 'triaxis claims try ID' how well it is told.")
 
 
 @app.command()
@@ -63,8 +63,9 @@ def try_(
     console = Console(stderr=True)
     told = {}
     for case in CASES:
-        bar = {"console": console, "disable": not console.is_terminal}
-        seeds = track(range(seed, seed + studies), f"{claim.id}, {case}", **bar)
+        seeds = track(
+            range(seed, seed + studies), f"{claim.id}, {case}", console=console, disable=not console.is_terminal
+        )
         trial = Trial(claim.id, case, tuple(one_verdict(claim, case, at) for at in seeds))
         told[case] = {d: trial.share(d) for d in ("supported", "refuted", "inconclusive", "not testable")}
     if as_json:

@@ -137,7 +137,7 @@ def _legend(study: Study, found: Sequence[GroupPower], question: Question) -> li
         said.append("samples: more than one response an item needs evaluation.temperature above 0")
     if any(each.variances.run_upper is not None for each in found):
         said.append("(upper): with the runs' sd at its upper 80 % bound")
-    if any(not _replicated(each) for each in found):
+    if any(term.unit == "item (these runs)" for each in found for term in each.terms):
         said.append("these runs .8: what the items alone find of these very runs; it says nothing of other seeds")
     if any(_none(term) for each in found for term in each.terms):
         said.append("none: not even the largest effect that scores between 0 and 1 can have")
@@ -157,12 +157,9 @@ def _told(found: Sequence[GroupPower]) -> list[str]:
     for term in (term for each in found for term in each.terms):
         name, said = ":".join(term.factors), []
         if isinstance(term.detects, NotEstimable) and not _estimable(term):
-            alone = len(found[0].terms) == 1
-            said.append(f"not estimable: {term.detects.reason}" if alone else NOT_ESTIMABLE)
-        if term.n_contrasts > 1 and term.contrast:
-            said.append(f"of {term.n_contrasts} contrasts the one with the widest error, {term.contrast}")
-        said += [term.note] if term.note else []
-        for each in said:
+            own = name in term.detects.reason and len(found[0].terms) > 1
+            said.append(NOT_ESTIMABLE if own else f"not estimable: {term.detects.reason}")
+        for each in (*said, *term.notes):
             of[each] += [name] if name not in of[each] else []
     every = {":".join(term.factors) for each in found for term in each.terms if _estimable(term)}
     told = [f"{_names(names, every)}: {text}" for text, names in of.items()]
@@ -216,8 +213,8 @@ def _term_document(term: TermPower) -> dict[str, Any]:
     document = {
         name: plain(getattr(term, name)) for name in ("contrast", "n_contrasts", "unit", "power", "power_upper")
     }
-    document |= {name: plain(getattr(term, name)) for name in ("detects", "detects_upper", "these_runs", "note")}
+    document |= {name: plain(getattr(term, name)) for name in ("detects", "detects_upper", "these_runs")}
     for name in ("seeds", "items", "samples"):
         needed = getattr(term, name)
         document[f"{name}_needed"] = None if needed is None else {"least": needed.least, "limit": needed.limit}
-    return {"factors": list(term.factors), **document}
+    return {"factors": list(term.factors), **document, "notes": list(term.notes)}

@@ -11,7 +11,6 @@ import typer
 from triaxis.cli.power import power
 
 app = typer.Typer(help="What a study would do, before it does it.", no_args_is_help=True)
-app.command("power")(power)
 
 
 @app.command()
@@ -75,3 +74,6 @@ def check(
     for note in notes:
         if note not in identified:
             print(f"  {note}")
+
+
+app.command("power")(power)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from triaxis.simulate.designs import Run
+from triaxis.simulate.measures import WHOLE
 from triaxis.simulate.settings import BASE, Settings
 from triaxis.stats.intervals import Floats
 from triaxis.types import Level, Outcome
@@ -65,7 +66,8 @@ def table(settings: Settings, runs: Sequence[Run], blocks: Sequence[Block]) -> p
     columns |= {name: label(each, block_of) for name, each in told.items()}
     for name in blocks[0].values:
         parts = [np.broadcast_to(block.values[name], block.outcome.shape).ravel() for block in blocks]
-        columns[name] = pa.array(np.concatenate(parts))
+        values = np.concatenate(parts)
+        columns[name] = pa.array(np.rint(values) if name in WHOLE else values)
     return pa.table({**columns, **_factors(settings, runs, owner)})
 
 

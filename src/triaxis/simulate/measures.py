@@ -10,9 +10,10 @@ import numpy as np
 from triaxis.simulate.keys import Effects, need, need_finite
 from triaxis.stats.intervals import Floats
 
-OF_RUNS = ("loss", "token_accuracy", "sharpness")  # one value for all groups
+OF_RUNS = ("tokens", "loss", "token_accuracy", "sharpness")  # one value for all groups
 OF_GROUPS = ("response_tokens", "copied", "verified_steps")
 MEASURES = (*OF_GROUPS, *OF_RUNS)
+WHOLE = ("tokens",)  # a count that the table holds as a whole number
 SHARES = ("token_accuracy", "copied")  # never outside 0 to 1
 SCALES = ("linear", "log", "logit")
 

@@ -212,7 +212,7 @@ def any_signal_p(inputs: Sequence[Input], x: Floats, y: Floats, trees: int, draw
 
     def predicted(draw: int) -> float:
         response = rng.permutation(y) if draw else y
-        return forest(inputs, x, response, trees, seed + draw).predicted_unseen(response)
+        return forest(inputs, x, response, trees, seed).predicted_unseen(response)
 
     return _sequential_p(predicted, draws)
 
@@ -230,7 +230,7 @@ def input_p(inputs: Sequence[Input], x: Floats, y: Floats, which: int, trees: in
         columns = x.copy()
         if draw:
             columns[:, which] = rng.permutation(x[:, which])
-        grown = forest(inputs, columns, y, trees, seed + draw)
+        grown = forest(inputs, columns, y, trees, seed)
         return float(np.mean([_part(boxes(inputs, tree.tree_), which) for tree in grown.trees]))
 
     return _sequential_p(part, draws)
@@ -239,8 +239,9 @@ def input_p(inputs: Sequence[Input], x: Floats, y: Floats, which: int, trees: in
 def _sequential_p(statistic: Callable[[int], float], draws: int) -> float:
     """Share of a permutation distribution that is as large as `statistic(0)`, which is counted in.
 
-    Draws 1, 2, ... end where ten are as large: what matters little is soon known (Besag & Clifford 1991, Biometrika
-    78:301).
+    All draws need the same resamples of units: those of one seed predict better than those of another, whatever the
+    response. Draws 1, 2, ... end where ten are as large: what matters little is soon known (Besag & Clifford 1991,
+    Biometrika 78:301).
     """
     value = statistic(0)
     above = 0

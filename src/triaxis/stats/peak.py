@@ -20,6 +20,8 @@ ALPHA = 1 - CONFIDENCE
 NO_PEAK = "no peak is shown: the curve's bend can't be told from 0 (p = {p:.2g})"
 VALLEY = "no peak: the curve bends upwards (p = {p:.2g})"
 OUTSIDE = "no peak among the levels that were run: the curve {course} throughout them"
+UNKNOWN = "a peak is there, but where is not known: its interval reaches far beyond the levels that were run"
+FAR = 10.0  # in z: half ranges from the middle; an interval that reaches farther is as good as unbounded
 _SCAN = 80  # directions on each side of the top in which the limits of its interval are looked for
 
 Estimator = Callable[[float, float], Estimate]  # of u b + v c
@@ -55,9 +57,9 @@ def top(estimate: Estimator, least_df: float = 0.0) -> Interval | NotEstimable:
     """Where the parabola has its top, in z, with Fieller's 95 % interval, or why no top is shown.
 
     The interval holds every t for which b + 2 t c = 0 is not rejected at 5 % (Fieller 1954, J. R. Stat. Soc. B 16:175),
-    each tested with its own variance and degrees of freedom, as conditions differ in their spread. It is
-    bounded where c is clear of 0; it may reach beyond [-1, 1], where nothing was run. `least_df` raises the degrees of
-    freedom to those of a sum that the top is to be part of (`difference`).
+    each tested with its own variance and degrees of freedom, as conditions differ in their spread. It is bounded where
+    c is clear of 0; it may reach beyond [-1, 1], where nothing was run, but not beyond `FAR`. `least_df` raises the
+    degrees of freedom to those of a sum that the top is to be part of (`difference`).
     """
     bend = estimate(0.0, 1.0)
     p = t_p_value(bend.value, bend.variance.value, bend.variance.df)
@@ -70,7 +72,8 @@ def top(estimate: Estimator, least_df: float = 0.0) -> Interval | NotEstimable:
         return NotEstimable(OUTSIDE.format(course="rises" if at > 0 else "falls"))
     angle = float(np.arctan(2 * at))
     low, high = (_limit(estimate, angle, end, least_df) for end in (-np.pi / 2, np.pi / 2))
-    return Interval(at, min(float(np.tan(low)) / 2, at), max(float(np.tan(high)) / 2, at))
+    found = Interval(at, min(float(np.tan(low)) / 2, at), max(float(np.tan(high)) / 2, at))
+    return found if found.low >= -FAR and found.high <= FAR else NotEstimable(UNKNOWN)
 
 
 def top_variance(estimate: Estimator, at: float) -> Variance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -38,11 +39,11 @@ class Regression:
     def df(self) -> int:
         return len(self.x) - len(self.x.T)
 
-    @property
+    @cached_property
     def _solver(self) -> Floats:
         return np.asarray(np.linalg.pinv(self.x), dtype=np.float64)
 
-    @property
+    @cached_property
     def _leverage(self) -> Floats:
         return np.asarray(np.einsum("ij,ji->i", self.x, self._solver), dtype=np.float64)
 

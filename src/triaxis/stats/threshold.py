@@ -54,7 +54,7 @@ class Threshold:
 def threshold_evidence(sizes: Floats, y: Floats, variance: float = 0.0, bounded: bool = False) -> Threshold:
     """Compares smooth forms with broken ones in log size; a number a base in `sizes` and `y`.
 
-    Smooth: no change, a line, a power law with an asymptote (rising or falling), an S-curve that takes a third of the
+    Smooth: no change, a line, a power law with an asymptote, a power of log size, an S-curve that takes a third of the
     range of log sizes or more, and with `bounded` (an accuracy) one from 0 to 1. Broken: two levels, a line with a
     step, a line with a kink. Errors are normal with one variance, at least `variance`, the known part of it: else a
     tiny misfit of points that are almost exact would decide. AICc: Hurvich & Tsai 1989. Raises ValueError below eight
@@ -142,6 +142,7 @@ def _smooth_forms(x: Floats, bounded: bool) -> list[_Form]:
         _linear("no change", 1, [[one]]),
         _linear("a line in log size", 2, [[one, u]]),
         _linear("a power law", 3, [[one, np.exp(rate * u)] for rate in rates]),
+        _linear("a power of log size", 3, [[one, u**power] for power in np.geomspace(0.3, 5, 16)]),
         _linear("a smooth S-curve", 4, [[one, curve] for curve in curves]),
     ]
     if bounded:

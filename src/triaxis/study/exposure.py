@@ -56,6 +56,9 @@ def _same(conditions: Sequence[Mapping[str, Level]], quantity: str) -> bool:
         "epochs": (("optimization.steps", "optimization.batch_size"), ("data.examples",)),
         "steps": (("data.examples", "optimization.epochs"), ("optimization.batch_size",)),
     }[quantity]
+    named = [condition[name] for condition in conditions for name in (*over, *under) if name in condition]
+    if any(isinstance(level, str) or level <= 0 for level in named):
+        return False  # a table from elsewhere may say "all"; what it comes to is not known
     amounts = set()
     for condition in conditions:
         amount = 1.0

@@ -9,7 +9,7 @@ from math import log2
 
 import numpy as np
 
-from triaxis.analyze.claims.order import by_capability
+from triaxis.analyze.order import by_capability
 from triaxis.analyze.claims.spec import End, Part, Side
 from triaxis.analyze.contrasts import Asked
 from triaxis.analyze.design import sorted_levels

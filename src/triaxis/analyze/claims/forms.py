@@ -13,11 +13,12 @@ import numpy as np
 from triaxis.analyze.bases import ENOUGH_BASES, BaseTarget, base_effect
 from triaxis.analyze.claims.conditions import ALIKE, Asking, Pole, pole_of
 from triaxis.analyze.claims.numbers import run_summaries
-from triaxis.analyze.claims.reading import Reading, Unclear
+from triaxis.analyze.claims.reading import Reading, Settled
 from triaxis.analyze.contrasts import LEAST_VARIANCE, NO_ERROR
 from triaxis.analyze.design import Target, sorted_levels
 from triaxis.analyze.margins import Fitted
 from triaxis.analyze.questions.capability import capability_against_size
+from triaxis.analyze.questions.emergence import threshold_verdict
 from triaxis.analyze.questions.optimum import Curve, in_doublings, optimum_of, shift_of
 from triaxis.types import Level, NotEstimable
 
@@ -135,7 +136,7 @@ def peak(asking: Asking) -> Reading | NotEstimable:
     return replace(Reading.of(bend, len(asked.paths), told, found.method), veto=veto)
 
 
-def shift(asking: Asking) -> Reading | Unclear | NotEstimable:
+def shift(asking: Asking) -> Reading | Settled | NotEstimable:
     """How far the best level of one number moves between the ends of another factor, in doublings."""
     asked, (factor, mover) = asking.asked, asking.part.contrast
     if mover not in asked.cells.factors:
@@ -150,7 +151,7 @@ def shift(asking: Asking) -> Reading | Unclear | NotEstimable:
         return curves
     found = shift_of(asked, factor, mover, ends[0].minus, ends[0].this)
     if isinstance(found, NotEstimable):
-        return Unclear(found.reason)
+        return Settled("inconclusive", found.reason)  # the design could show it, the data do not
     told = f"best {factor} at {mover} {ends[0].this} against {ends[0].minus}"
     return Reading(found.value, 0.0, 0.0, len(asked.paths), told, "parabolas, Fieller, MOVER", found)
 
@@ -164,9 +165,18 @@ def rival(asking: Asking) -> Reading | NotEstimable:
     return Reading(found.value, 0.0, 0.0, len(asking.asked.paths), told, "dependent correlations, Zou 2007", found)
 
 
-FORMS: Mapping[str, Callable[[Asking], Reading | Unclear | NotEstimable]] = {
+def threshold(asking: Asking) -> Settled | NotEstimable:
+    """Whether accuracy, and log-probability where it was measured, jump at one size of the bases."""
+    found = threshold_verdict(asking.evidence, asking.part.groups, smallest=asking.part.smallest_effect)
+    if isinstance(found, NotEstimable):
+        return found
+    return Settled(found.decision, found.reason, "AICc of step against smooth forms over bases")
+
+
+FORMS: Mapping[str, Callable[[Asking], Reading | Settled | NotEstimable]] = {
     "association": association,
     "peak": peak,
     "rival": rival,
     "shift": shift,
+    "threshold": threshold,
 }

@@ -193,4 +193,4 @@ _QUANTITIES: Mapping[str, Callable[[Asking], Numbers]] = {
     "sharpness": _level("sharpness"),
 }
 _IN_DOUBLINGS = ("best_step", "response_tokens", "verified_steps", "loss", "sharpness")
-_UNITS = {"shift": "doublings", "rival": "correlation", "threshold": "AICc"}
+_UNITS = {"shift": "doublings", "rival": "correlation"}

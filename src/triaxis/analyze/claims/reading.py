@@ -8,16 +8,18 @@ from scipy import special
 
 from triaxis.stats.effects import Estimate
 from triaxis.stats.intervals import CONFIDENCE, t_interval, t_tail
-from triaxis.types import Interval
+from triaxis.types import Decision, Interval
 
 _Z = float(special.ndtri(0.5 + CONFIDENCE / 2))
 
 
 @dataclass(frozen=True)
-class Unclear:
-    """Why the data don't show what a statement is about, though the design could: inconclusive."""
+class Settled:
+    """A decision that does not come from an interval of one estimate."""
 
+    decision: Decision
     reason: str
+    method: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from triaxis.analyze.claims.bounds import no_room, other_scale, shrunk_by_bound,
 from triaxis.analyze.claims.conditions import Asking, confined, pairs, poles, unequal, weights_of
 from triaxis.analyze.claims.forms import FORMS, of_bases
 from triaxis.analyze.claims.numbers import GAINS, contrast_of, unit_of
-from triaxis.analyze.claims.reading import Reading, Unclear
+from triaxis.analyze.claims.reading import Reading, Settled
 from triaxis.analyze.claims.spec import Claim, Course, Part
 from triaxis.analyze.evidence import Evidence
 from triaxis.analyze.paths import by_condition
@@ -97,8 +97,9 @@ def _judge_part(part: Part, evidence: Evidence) -> Judged:
         return _no(asking.reason)
     if part.form in FORMS:
         reading = FORMS[part.form](asking)
-        if isinstance(reading, Unclear):
-            return Judged("inconclusive", reading.reason)
+        if isinstance(reading, Settled):
+            runs = len(asking.asked.paths)
+            return Judged(reading.decision, reading.reason, n_runs=runs, method=reading.method)
         return _no(reading.reason) if isinstance(reading, NotEstimable) else _decided(asking, reading)
     traits = [name for name in part.contrast if name.startswith("model.") and name in asking.asked.cells.described]
     if traits:

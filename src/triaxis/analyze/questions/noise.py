@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from triaxis.analyze.capability import beside
-from triaxis.analyze.claims.order import by_capability
+from triaxis.analyze.order import by_capability
 from triaxis.analyze.contrasts import Asked, fit_runs, summaries
 from triaxis.analyze.design import Cells, level_text, sorted_levels
 from triaxis.analyze.evidence import Evidence

@@ -40,6 +40,11 @@ class _About:
     fits: Mapping[Scale, Contrasts | NotEstimable]
     head: Finding
 
+    @property
+    def ends(self) -> tuple[Which, ...]:
+        """Of two sizes the first doubling is the last one."""
+        return WHICH if len(self.sizes) > 2 else WHICH[:1]
+
 
 def findings(evidence: Evidence) -> list[Finding]:
     """For each group and each data factor that is a size; nothing where the design varies none."""
@@ -56,7 +61,10 @@ def findings(evidence: Evidence) -> list[Finding]:
                 continue
             fits = {scale: fit_runs(asked, summaries(asked, "gain", scale), "gain", scale) for scale in BOTH_SCALES}
             about = _About(asked, factor, sizes, fits, head)
-            found += [*_doublings(about), *_points(about), *_dependence(about), *_on_capability(evidence, about)]
+            overall = [*_doublings(about), *_points(about)]
+            found += overall
+            if any(isinstance(finding.estimate, Interval) for finding in overall):  # else nothing to tell apart
+                found += [*_dependence(about), *_on_capability(evidence, about)]
     return found
 
 
@@ -72,9 +80,7 @@ def sizes_of(cells: Cells, factor: str) -> tuple[Level, ...] | NotEstimable:
     if any(isinstance(level, str | bool) or level <= 0 for level in levels):
         return NotEstimable(f"{factor}: its levels are not all numbers above 0")
     if len(levels) > MANY:
-        return NotEstimable(
-            f"{factor} has {len(levels)} values, too many to set side by side; list a few instead"
-        )
+        return NotEstimable(f"{factor} has {len(levels)} values, too many to set side by side; list a few instead")
     return levels
 
 
@@ -144,7 +150,7 @@ def _doublings(about: _About) -> list[Finding]:
         weights = _per_doubling(matched(about.asked.cells, about.factor, (low, high)), low, high)
         finding = replace(about.head, contrast=f"{level_text(high)} - {level_text(low)}")
         found.append(answered(about.asked, about.fits["points"], weights, finding, "points"))
-    for scale in BOTH_SCALES:
+    for scale in BOTH_SCALES if len(about.sizes) > 2 else ():
         bend = replace(about.head, quantity="gain per doubling, last minus first", unit=scale)
         weights = _bend(about.asked.cells, about.factor)
         found.append(answered(about.asked, about.fits[scale], weights, bend, scale))
@@ -155,7 +161,7 @@ def _points(about: _About) -> list[Finding]:
     """The saturation point over all conditions, and within each level of every other factor that varies."""
     return [
         replace(saturation_finding(about.asked, about.factor, about.fits["points"], within, about.head), within=within)
-        for within in [{}, *_levels_of_others(about)]
+        for within in [{}, *(_levels_of_others(about) if len(about.sizes) >= LEAST_SIZES else [])]
     ]
 
 
@@ -229,15 +235,15 @@ def _dependence(about: _About) -> list[Finding]:
     """First and last doubling within each level of the other factors, and how they differ between levels."""
     cells, found = about.asked.cells, []
     for within in _levels_of_others(about):
-        for which in WHICH:
+        for which in about.ends:
             weights = _doubling(cells, about.factor, which, within)
             finding = replace(about.head, quantity=f"gain per doubling, {which}", within=within)
             found.append(answered(about.asked, about.fits["points"], weights, finding, "points"))
     for name in (n for n in cells.factors if n != about.factor and len(cells.levels[n]) <= MANY):
         least = cells.levels[name][0]
         for level in cells.levels[name][1:]:
-            for what, scale in [(w, s) for w in ("first", "last", "bend") for s in BOTH_SCALES]:
-                found.append(_difference(about, name, level, least, what, scale))
+            for what in (*about.ends, "bend") if len(about.sizes) > 2 else about.ends:
+                found += [_difference(about, name, level, least, what, scale) for scale in BOTH_SCALES]
     return found
 
 
@@ -266,7 +272,7 @@ def _on_capability(evidence: Evidence, about: _About) -> list[Finding]:
     out: list[Finding] = []
     few = enough_bases(about.asked.n_bases, "how data size pays by capability")
     together = few or beside(evidence, [about.head.group])
-    for which in WHICH:
+    for which in about.ends:
         head = replace(
             about.head,
             quantity=f"gain per doubling, {which}, on 10 points of base capability",

@@ -83,7 +83,7 @@ def _corner(asked: Asked, fitted: Sequence[Fitted], target: Target) -> list[Find
     if isinstance(weights, NotEstimable):
         return [replace(start, estimate=weights)]
     found: list[Finding] = []
-    reach = _reach(asked, target, weights)
+    reach = _reach(asked, target)
     for quantity, each in weights.items():
         told = on_scales(fitted, replace(start, quantity=quantity), each, tested=quantity == BEYOND)
         found += [
@@ -92,7 +92,7 @@ def _corner(asked: Asked, fitted: Sequence[Fitted], target: Target) -> list[Find
     return found
 
 
-def _reach(asked: Asked, target: Target, weights: Mapping[str, Floats]) -> str:
+def _reach(asked: Asked, target: Target) -> str:
     """Whether the sum expects a score that can't be had in some condition of the others; "" where it can in all."""
     cell_of = asked.cells.cell_of
     scores = np.bincount(cell_of, weights=[looked_at(path, "gain") for path in asked.paths]) / np.bincount(cell_of)
