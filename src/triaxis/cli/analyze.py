@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from triaxis.study import Study
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Claims = Annotated[
+    list[Path] | None, typer.Option("--claims", help="Your claims beside the shipped ones: a YAML file, or a folder.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of every resampling in the analysis.")]
 
 
@@ -35,6 +38,7 @@ def analyze(
     table_file: Annotated[
         Path | None, typer.Option("--table", help="Write the long table that was made (.csv, .tsv or .parquet).")
     ] = None,
+    claims: Claims = None,
     as_json: Json = False,
     seed: Seed = 0,
 ) -> None:
@@ -50,29 +54,32 @@ def analyze(
     if published:
         from triaxis.records import published as published_table
 
-        _inferred(published_table(), declared, "Ren et al. 2026, as published", None, report, as_json, seed)
+        title = "Ren et al. 2026, as published"
+        _inferred(published_table(), declared, title, None, report, claims, as_json, seed)
     elif ours and paths:
         with opened(paths[0]) as store:
             declared = declared or study_of(store)
-            _inferred(table_of(store, declared), declared, declared.name, store, report, as_json, seed)
+            _inferred(table_of(store, declared), declared, declared.name, store, report, claims, as_json, seed)
     else:
         from triaxis.integrations import brought
 
         table = brought(paths or [], map_file=map_file, runs_file=runs)
         if table_file is not None:
             table.write(table_file)
-        _inferred(table, declared, ", ".join(p.name for p in paths or []), None, report, as_json, seed)
+        title = ", ".join(p.name for p in paths or [])
+        _inferred(table, declared, title, None, report, claims, as_json, seed)
 
 
 def show(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    claims: Claims = None,
     as_json: Json = False,
     seed: Seed = 0,
 ) -> None:
     """Print a study again, finished or not."""
     with opened(folder) as store:
         study = study_of(store)
-        _inferred(table_of(store, study), study, study.name, store, None, as_json, seed)
+        _inferred(table_of(store, study), study, study.name, store, None, claims, as_json, seed)
 
 
 def records(
@@ -117,6 +124,7 @@ def _inferred(
     title: str,
     store: Store | None,
     report: Path | None,
+    claims: list[Path] | None,
     as_json: bool,
     seed: int,
 ) -> None:
@@ -124,9 +132,11 @@ def _inferred(
 
     from triaxis.analyze import analyze as infer
     from triaxis.analyze import to_json
+    from triaxis.analyze.claims import in_order, load_claims, shipped_claims
     from triaxis.report import print_analysis
 
-    analysis = infer(table, study=study, seed=seed)
+    ledger = in_order([*shipped_claims(), *load_claims(claims or [])])
+    analysis = infer(table, study=study, seed=seed, claims=ledger)
     if report is not None:
         from triaxis.cli.output import write_report
 

@@ -11,16 +11,19 @@ from triaxis.report.tables import Cell, Table
 from triaxis.types import Analysis, Finding, Interval
 
 QUESTION_WORDS = {
-    "slopes": "Slopes and means within levels",
+    "growth": "Would more training help, and does a short one mislead",
+    "length": "Response length over training",
+    "simple slopes": "Effects of a factor within each level of another",
+    "marginal means": "Gains at each level, the other factors averaged",
     "optimum": "Where a number is best, and how that moves",
-    "synergy": "Is the match more than the sum",
+    "synergy": "Is the match more than the sum of its parts",
+    "response surface": "Effects in a random design",
     "importance": "Which factors matter in a random design",
     "saturation": "Where more data stop paying",
     "exposure": "Repetition against coverage at equal steps",
+    "noise": "What wrong traces cost, by base",
+    "capability": "What a base can do against how large it is",
     "emergence": "Threshold or smooth growth with size",
-    "capability": "Capability of the base against its size",
-    "growth": "Would more training help, and does a short one mislead",
-    "length": "Response length over training",
     "reliance": "Reliance on the surface of the tasks",
     "cost": "What the gain costs",
 }
@@ -69,8 +72,9 @@ def what_of(finding: Finding) -> str:
 
 
 def where_of(finding: Finding, names: Names) -> str:
-    """The levels that a finding is confined to, with its source and mode."""
-    within = words.condition_word(finding.within, list(finding.within)) if finding.within else ""
+    """The levels that a finding is confined to, by the factors that tell conditions apart, with its source and mode."""
+    telling = [name for name in finding.within if name in names.factors] or list(finding.within)
+    within = words.condition_word(finding.within, telling) if finding.within else ""
     return ", ".join(part for part in (within, names.basis(finding)) if part)
 
 
@@ -104,12 +108,19 @@ def _row(finding: Finding, names: Names) -> list[Cell]:
 
 
 def clearest(analysis: Analysis, most: int) -> dict[str, list[Finding]]:
-    """Of each question the findings that are clear of zero, clearest first, or where it tests none those it has."""
+    """Of each question the findings that are clear of zero, clearest first, each quantity once; of a question that
+    tests nothing, the first ones.
+    """
     found: Mapping[str, list[Finding]] = by_question(estimable(analysis.findings))
     shown = {}
     for question, own in found.items():
-        tested = sorted((f for f in own if clear(f)), key=lambda f: f.p_adjusted if f.p_adjusted is not None else 1.0)
-        untested = [f for f in own if f.p is None]
-        if kept := (tested or untested)[:most]:
-            shown[question] = kept
+        tests = any(finding.p is not None for finding in own)
+        kept = sorted((f for f in own if clear(f)), key=_clarity) if tests else own
+        once = {(f.quantity, f.factors): f for f in reversed(kept)}
+        if once:
+            shown[question] = sorted(once.values(), key=kept.index)[:most]
     return shown
+
+
+def _clarity(finding: Finding) -> float:
+    return finding.p_adjusted if finding.p_adjusted is not None else 1.0

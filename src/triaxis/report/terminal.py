@@ -31,7 +31,7 @@ from triaxis.types import Analysis, Effect, GroupSummary, Interval
 WIDTH = 100  # columns, where the output is no terminal
 MAX_CONDITIONS = 12  # rows a group
 MAX_EFFECTS = 10
-MAX_FINDINGS = 3  # a question
+MAX_FINDINGS = 2  # a question
 MIN_EFFECTS = 5  # shown though they are not clear of zero
 MAX_LINES = 8  # warnings, reasons
 LEGEND = (
@@ -342,7 +342,8 @@ def _findings(analysis: Analysis, rest: str) -> Iterator[RenderableType]:
             adjusted = f", adj. p {words.p_value(finding.p_adjusted)}" if finding.p is not None else ""
             lines.append(f"{what_of(finding)} [{where}]: {words.amount(finding.estimate, finding.unit)}{adjusted}")
         yield _items(lines)
-    yield Text(f"The clearest of each; all are {rest.removeprefix('more ').removeprefix('more; ')}.", style="dim")
+    left = n - sum(map(len, shown.values()))
+    yield Text(f"... and {left} {rest}", style="dim")
 
 
 def _verdicts(analysis: Analysis, rest: str) -> Iterator[RenderableType]:

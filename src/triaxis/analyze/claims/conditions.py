@@ -9,11 +9,11 @@ from math import log2
 
 import numpy as np
 
-from triaxis.analyze.order import by_capability
 from triaxis.analyze.claims.spec import End, Part, Side
 from triaxis.analyze.contrasts import Asked
 from triaxis.analyze.design import sorted_levels
 from triaxis.analyze.evidence import Evidence
+from triaxis.analyze.order import by_capability
 from triaxis.analyze.paths import Path
 from triaxis.stats.effects import contrast
 from triaxis.stats.intervals import Floats

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from triaxis.analyze.capability import beside
-from triaxis.analyze.order import by_capability
 from triaxis.analyze.contrasts import Asked, fit_runs, summaries
 from triaxis.analyze.design import Cells, level_text, sorted_levels
 from triaxis.analyze.evidence import Evidence
 from triaxis.analyze.matched import answered, enough_bases, matched, of_bases, regressed, slopes
+from triaxis.analyze.order import by_capability
 from triaxis.stats.intervals import Floats
 from triaxis.types import Finding, Level, NotEstimable, Scale
 
