@@ -23,6 +23,16 @@ class Evidence:
 
     def pooled(self, groups: Sequence[str]) -> list[Path] | NotEstimable:
         """A path a run: the mean over the tasks of these groups that all runs have, in a mode that the groups share."""
+        key = tuple(groups)
+        if key not in self._pools:  # a ledger asks for the same groups again and again
+            self._pools[key] = self._pool(key)
+        return self._pools[key]
+
+    @cached_property
+    def _pools(self) -> dict[tuple[str, ...], list[Path] | NotEstimable]:
+        return {}
+
+    def _pool(self, groups: tuple[str, ...]) -> list[Path] | NotEstimable:
         accurate = [path for path in self.paths if path.metric == ACCURACY]
         modes = [{path.mode for path in accurate if path.group == group} for group in groups]
         there = [of_group for of_group in modes if of_group]

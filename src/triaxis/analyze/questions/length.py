@@ -101,7 +101,7 @@ def _of_condition(first: Path, runs: Sequence[Path], noises: Noises) -> list[Fin
         found.append(finding)
     steepest = _steepest(first, curves)
     found[0] = replace(found[0], contrast=steepest)
-    return [*found, *_timing(first, runs, curves, noises)]
+    return [*found, *_timing(first, runs, curves, noises, surge)]
 
 
 def _apart(path: Path, curve: Floats, row: int, since: int) -> Number:
@@ -138,14 +138,19 @@ def as_ratio(answer: Answer) -> Answer:
     return replace(answer, estimate=Interval(value, low, high))
 
 
-def _timing(first: Path, runs: Sequence[Path], curves: Floats, noises: Noises) -> list[Finding]:
-    """Doublings of steps from the dip's bottom to the steepest growth of length: below 0 the surge comes first."""
+def _timing(first: Path, runs: Sequence[Path], curves: Floats, noises: Noises, length: Answer) -> list[Finding]:
+    """Doublings of steps from the dip's bottom to the steepest growth of length: below 0 the surge comes first.
+
+    Where lengths only wander, the place of their steepest growth is chance: it is asked for a surge that is there.
+    """
     dip = _dip(first, runs, noises)
     if dip is None:
         return []
     finding = head(QUESTION, "doublings of steps from the dip's bottom to the surge in length", "doublings", first)
     if isinstance(dip, NotEstimable):
         return [replace(finding, estimate=dip)]
+    if not isinstance(length.estimate, Interval) or length.estimate.low <= 0:
+        return [replace(finding, estimate=NotEstimable("no surge: the longest responses are not clear of the base's"))]
     at, numbers, apart = doublings(first), [], []
     for path, curve in zip(runs, curves, strict=True):
         bottom, surge = _bottom(path, dip), surge_row(path, curve)
