@@ -5,8 +5,8 @@ import pytest
 
 from triaxis.analyze import analyze
 from triaxis.analyze.claims import in_order, load_claim, load_claims, shipped_claims
-from triaxis.analyze.order import by_capability
 from triaxis.analyze.dense import build
+from triaxis.analyze.order import by_capability
 from triaxis.records.table import make_table
 from triaxis.simulate import Noise, study
 from triaxis.simulate.trials import COMMON, settings_of, trial
