@@ -43,6 +43,23 @@ def demo() -> None:
     print(f"2x2x2, 3 seeds, 7 tasks, 60 items: {table.n_rows:,} rows in {time.process_time() - start:.1f} CPU-s")
 
 
+def middle() -> None:
+    """24 runs, 10 checkpoints, 8 tasks of 200 items: 192 series, whose shapes share their designs."""
+    factors = {
+        "optimization.learning_rate": (3e-4, 3e-3),
+        "data.noise_rate": (0.0, 0.6),
+        "model.base": ("strong", "weak"),
+    }
+    groups = {"in_domain": ("a", "b"), "near_ood": ("c", "d"), "far_ood": ("e", "f"), "safety": ("g", "h")}
+    steps = (0, 10, 20, 40, 80, 160, 320, 480, 640, 800)
+    bases = {"strong": 0.4, "weak": -0.6}
+    table = study(factors=factors, bases=bases, groups=groups, items=200, steps=steps).table
+    start = time.process_time()
+    analyze(table)
+    spent = f"{time.process_time() - start:.1f} CPU-s, {peak()}"
+    print(f"24 runs x 10 checkpoints x 8 tasks x 200 items: {table.n_rows:,} rows in {spent}")
+
+
 def labels(values: list[str], codes: np.ndarray) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(values)).cast(LABEL)
 
@@ -98,6 +115,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     asked = parser.parse_args()
     demo()
+    middle()
     bootstrap()
     many(asked.rows)
 

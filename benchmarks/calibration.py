@@ -1,6 +1,6 @@
 """What the inference is believed on: false verdicts on nulls, power, coverage, dips, promised power; as Markdown.
 
-    python benchmarks/calibration.py [--studies 100] [--series 480] [--jobs 2] [--only ledger coverage dips published]
+    python benchmarks/calibration.py [--studies 100] [--series 480] [--jobs 2] [--only PART ...]
 
 Every study is simulated with a known truth and a seed of its own, so the same options give the same tables. Verdicts
 are false where a claim is supported though nothing of it is there, or refuted though it holds at its planned effect.
@@ -19,6 +19,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import cache
+from itertools import product
 
 import numpy as np
 import shape as dips_generator
@@ -32,7 +34,7 @@ from triaxis.analyze.paths import by_condition, group_paths, task_paths
 from triaxis.analyze.questions import growth, optimum, reliance, saturation, slopes
 from triaxis.analyze.trajectories import condition_trajectory, seed_noises
 from triaxis.records import published
-from triaxis.simulate import Measure, Noise, Peak, Saturation, Settings, Simulated, Variant, study
+from triaxis.simulate import Measure, Noise, Peak, Saturation, Settings, Simulated, Truth, Variant, study
 from triaxis.simulate.trials import Case, evidence, settings_of
 from triaxis.types import Interval
 
@@ -113,6 +115,46 @@ def ledger(pool: ProcessPoolExecutor, studies: int) -> None:
             f"Seeds that differ by {points:g} points: of {int(sizes.sum())} verdicts on nulls {pooled:.4f} are"
             f" supported (standard error {error:.4f}; at most {0.05 + 2 * error:.3f})."
         )
+
+
+# Verdicts at the boundary: an effect that is exactly the smallest one of interest is neither beyond it nor excluded
+
+BOUNDARY = ("D1", "D3", "D5", "D6", "I4", "I5", "I6", "O8")  # effects and interactions of one part
+
+
+@cache
+def at_the_boundary(claim: str) -> Settings:
+    """The case in which it holds, with its effects made smaller until the contrast is the smallest effect."""
+    settings, smallest = settings_of(CLAIMS[claim], "holds"), CLAIMS[claim].parts[0].smallest_effect
+    factors = tuple(CLAIMS[claim].parts[0].contrast)
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        scaled = replace(settings, effects={key: middle * size for key, size in settings.effects.items()})
+        size = np.mean([Truth(scaled).effect(factors, group) for group in ("near_ood", "far_ood", "far_ood")])
+        low, high = (middle, high) if abs(size) < smallest else (low, middle)
+    return scaled
+
+
+def judged_at_boundary(task: tuple[str, float, int]) -> str:
+    claim, points, seed = task
+    return judge(CLAIMS[claim], evidence(with_seeds(at_the_boundary(claim), points), seed)).decision
+
+
+def boundary(pool: ProcessPoolExecutor, studies: int) -> None:
+    print(f"\n### At the boundary: the effect is exactly the smallest one, {studies} studies a cell\n")
+    heads = [f"{decision}, {points:g}" for decision in ("supported", "refuted") for points in SEED_SD]
+    print(row("claim", *heads))
+    print(row(*["---"] * (len(heads) + 1)))
+    cells = list(product(("supported", "refuted"), SEED_SD))
+    said: dict[tuple[str, float], list[str]] = {}
+    for claim in BOUNDARY:
+        for points in SEED_SD:
+            tasks = [(claim, points, 60_000 + k) for k in range(studies)]
+            said[claim, points] = list(pool.map(judged_at_boundary, tasks, chunksize=8))
+        print(row(claim, *(share([one == d for one in said[claim, points]]) for d, points in cells)))
+    pooled = [[one == d for claim in BOUNDARY for one in said[claim, points]] for d, points in cells]
+    print(row("all, nominal .025", *map(share, pooled)))
 
 
 # Intervals
@@ -316,6 +358,7 @@ def published_verdicts(pool: ProcessPoolExecutor, studies: int) -> None:
 
 PARTS: dict[str, Callable[[ProcessPoolExecutor, int], None]] = {
     "ledger": ledger,
+    "boundary": boundary,
     "coverage": coverage,
     "dips": dips,
     "published": published_verdicts,

@@ -22,7 +22,7 @@ from triaxis.tasks.refusal import Refusal
 from triaxis.tasks.steps import Problem, Step
 from triaxis.tasks.streams import held_out, keyed
 from triaxis.tasks.verify import judge
-from triaxis.types import Example, Outcome, TriaxisError
+from triaxis.types import Item, Outcome, TriaxisError
 
 REASONING = [name for name in task_names() if get_task(name).kind == "reasoning"]
 ARROWS = (("c", "d"), ("a", "b"), ("d", "e"), ("b", "c"), ("f", "a"), ("e", "f"))
@@ -373,4 +373,4 @@ def test_wrong_states_are_wrong(name: str) -> None:
 
 
 def test_example_is_the_shared_type() -> None:
-    assert type(get_task("chain").examples("eval", 0, 1)[0]) is Example
+    assert type(get_task("chain").examples("eval", 0, 1)[0]) is Item

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 AXES = ("optimization", "data", "model")
 GROUPS = ("in_domain", "near_ood", "far_ood", "general", "safety")
@@ -46,7 +46,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Example:
+class Item:
     """One item of a task: what the user says, what is right, and how a reference would get there.
 
     `traces` maps a structure (`long_cot`, `short_cot`, `no_cot`) to the whole reference response, thought included.
@@ -58,6 +58,34 @@ class Example:
     answer: str
     level: int  # difficulty: the number of steps
     traces: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a conversation."""
+
+    role: str  # "system", "user", "assistant"
+    content: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of a data set to train on: what is said to the model, how a reference gets to the answer, what is right.
+
+    The response is the thought and then the solution. What the row does not say is None, or empty; nothing is guessed.
+    """
+
+    id: str  # of the row, the same in every variant of the data set
+    turns: tuple[Turn, ...]  # what is said before the response
+    thought: str | None  # the trace, without its tags
+    solution: str  # the response after the thought
+    answer: str | None  # the final answer that the solution gives
+    reference: str | None = None  # what the data set says is right
+    domain: str = ""
+    difficulty: str | float | None = None  # as the source gives it
+    source: str = ""
+    row: int = 0  # in its file, from 1
+    fields: Mapping[str, Any] = field(default_factory=dict)  # the row as it came: a variant is written as it was
 
 
 @dataclass(frozen=True)

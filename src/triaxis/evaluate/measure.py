@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from triaxis.evaluate.behaviours import Ngrams
 from triaxis.evaluate.generate import generate
 from triaxis.tasks import Task, get_task, prefill
-from triaxis.types import Example, Record
+from triaxis.types import Item, Record
 
 AUTO_LENGTH = 1.5  # times the longest reference trace of a task: room to be wordier than the reference
 
@@ -24,7 +24,7 @@ class Question:
 
     group: str
     mode: str
-    example: Example
+    example: Item
     sample: int
     prompt: tuple[int, ...]
     prefilled: str
@@ -60,7 +60,7 @@ def questions(
     return asked
 
 
-def room_for(task: Task[Any], examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> int:
+def room_for(task: Task[Any], examples: Sequence[Item], tokenizer: PreTrainedTokenizerBase) -> int:
     """`AUTO_LENGTH` times the longest reference trace, in tokens of this tokenizer.
 
     For a safety task the traces that comply count too: cut short, they would read as truncated and not as harm done.

@@ -11,7 +11,7 @@ import numpy as np
 from triaxis.tasks.streams import keyed
 from triaxis.tasks.task import Task
 from triaxis.tasks.verify import ANSWER, THINK, THINK_END
-from triaxis.types import Example
+from triaxis.types import Item
 
 S = TypeVar("S")  # what a step changes: a digit, a truth value, a node, a word
 Op = TypeVar("Op")  # what changes it
@@ -108,7 +108,7 @@ class StepTask(Task[Problem[S, Op]], ABC, Generic[S, Op]):
                 lines.append(f"{label} {shown} wait {shown} ok ;")
         return " ".join([THINK, *lines, THINK_END, answer])
 
-    def verified_steps(self, example: Example, text: str) -> int:
+    def verified_steps(self, example: Item, text: str) -> int:
         """Steps of the solution that stand in the response under their label, as they are left once it has thought.
 
         Each counts once: repeating a step, or writing down a true one that the problem doesn't ask for, adds nothing.

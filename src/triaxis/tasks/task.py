@@ -12,7 +12,7 @@ import numpy as np
 
 from triaxis.tasks.streams import SPLITS, Split, in_split, keyed
 from triaxis.tasks.verify import ANSWER, REFUSE, THINK, THINK_END, judge
-from triaxis.types import Example, Mode, Outcome, Structure, TriaxisError, Variant
+from triaxis.types import Item, Mode, Outcome, Structure, TriaxisError, Variant
 
 P = TypeVar("P")  # a problem
 STRUCTURES: tuple[Structure, ...] = ("no_cot", "short_cot", "long_cot")
@@ -71,7 +71,7 @@ class Task(ABC, Generic[P]):
             pass
         return problem
 
-    def examples(self, split: Split, seed: int, n: int, levels: Sequence[int] | None = None) -> list[Example]:
+    def examples(self, split: Split, seed: int, n: int, levels: Sequence[int] | None = None) -> list[Item]:
         """`n` items with distinct prompts, the levels taking turns; the first m of n are the same for every n.
 
         Raises TriaxisError for an unknown split or level, or where a level holds too few different problems.
@@ -85,27 +85,27 @@ class Task(ABC, Generic[P]):
             raise TriaxisError(f"{self.name}: levels {list(chosen)} must be different ones of {known}")
         return [self._example(split, seed, chosen[i % len(chosen)], i // len(chosen)) for i in range(n)]
 
-    def example(self, id: str) -> Example:
+    def example(self, id: str) -> Item:
         """The item again, from its id. Raises TriaxisError where the id is not one of this task's."""
         name, split, seed, level, index = self._parse(id)
         if name != self.name or split not in SPLITS or level not in {*self.levels, *self.eval_levels}:
             raise TriaxisError(f'"{id}" is no item of task {self.name}')
         return self._example(split, seed, level, index)
 
-    def noisy(self, example: Example, structure: str, seed: int) -> str:
+    def noisy(self, example: Item, structure: str, seed: int) -> str:
         """The reference response with wrong steps carried on to a wrong answer; on a safety task, one that complies."""
         return self.noisy_trace(self.problem(example), structure, seed)
 
-    def problem(self, example: Example) -> P:
+    def problem(self, example: Item) -> P:
         """What the item was made from."""
         _, split, seed, level, index = self._parse(example.id)
         return cast(P, _item(self, cast(Split, split), seed, level, index))
 
-    def outcome(self, example: Example, text: str, finished: bool) -> Outcome:
+    def outcome(self, example: Item, text: str, finished: bool) -> Outcome:
         """What became of a response, from its text (whatever was put in the model's mouth included)."""
         return judge(text, example.answer, finished)
 
-    def verified_steps(self, example: Example, text: str) -> int | None:
+    def verified_steps(self, example: Item, text: str) -> int | None:
         """How many steps of the item's solution a response writes down right; None where the task can't tell."""
         return None
 
@@ -121,9 +121,9 @@ class Task(ABC, Generic[P]):
         except ValueError:
             raise TriaxisError(f'"{id}" is no item id; they read like {self.name}/eval/0/3.17') from None
 
-    def _example(self, split: Split, seed: int, level: int, index: int) -> Example:
+    def _example(self, split: Split, seed: int, level: int, index: int) -> Item:
         problem = _item(self, split, seed, level, index)
-        return Example(
+        return Item(
             id=f"{self.name}/{split}/{seed}/{level}.{index}",
             task=self.name,
             prompt=self.prompt(problem),
