@@ -10,6 +10,7 @@ from triaxis.types import (
     Analysis,
     Dip,
     Effect,
+    Finding,
     GroupSummary,
     Interval,
     Level,
@@ -142,6 +143,13 @@ def typical() -> Analysis:
         ),
         Verdict("C2", "Three bases differ.", "not testable", "there are two bases", "gain", None, None, "points", ""),
     )
+    findings = (
+        Finding(
+            "cost", "gain", around(0.12, 0.04), "points", "far_ood", within={LR: 0.003}, p=0.01, p_adjusted=0.02,
+            sampled="item", n_units=240, n_runs=1, item_pool="items like these", method="gain at the last checkpoint",
+        ),
+        Finding("saturation", "gain per doubling", NotEstimable("the design varies no size"), "points", "far_ood"),
+    )  # fmt: skip
     return Analysis(
         trajectories=tuple(
             trajectory(cell, group, task=task, seed=seed, shift=0.01 * (seed - 1))
@@ -154,7 +162,7 @@ def typical() -> Analysis:
         condition_trajectories=tuple(trajectory(cell, group) for cell in cells for group in GROUPS),
         summaries=tuple(summary(cell, group) for cell in cells for group in GROUPS),
         effects=tuple(effects),
-        findings=(),
+        findings=findings,
         verdicts=verdicts,
         warnings=("two bases: the effect of the base speaks of these bases",) * 2,
         factors=FACTORS,

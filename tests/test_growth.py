@@ -49,7 +49,7 @@ def test_the_last_doubling_and_the_early_end_are_counted_by_hand():
     assert late.contrast == "step 320 - step 40"
     assert late.estimate.value == pytest.approx((6 + 6 + 7) / 3 / 40)
     path = made(rising).asked["ungrouped"].paths[2]
-    summary = growth.early_late(path)
+    summary = growth.late_minus_early(path)
     assert summary.value == pytest.approx(7 / 40) and summary.per_item.mean() == pytest.approx(7 / 40)
 
 

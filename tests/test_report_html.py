@@ -122,7 +122,8 @@ def test_every_reason_and_every_count_of_what_is_missing(page: Reader) -> None:
 def test_verdicts_settings_runs_and_provenance(page: Reader) -> None:
     for part in (
         "supported C1", "A higher learning rate costs accuracy out of domain.", "it lies below -5 points",
-        "Smallest effect of interest: +5.0 points", "not testable C2", "optimization.warmup_ratio 0.1 default",
+        "Smallest effect of interest: +5.0 points", "C2 Three bases differ. there are two bases",
+        "What the gain costs", "optimization.warmup_ratio 0.1 default",
         "lr=0.003-s0 done 12.1 s", "study file study.yaml", "records 25,200", "analysis seed 0",
     ):  # fmt: skip
         assert part in page.text, part

@@ -218,6 +218,8 @@ class Verdict:
     estimate: Interval | None
     scale: str
     source: str
+    excludes: tuple[str, ...] = ()  # claims that can't be true beside it
+    evidence: str = ""  # the source of the table's rows that it was judged by
     p: float | None = None  # against the smallest effect, doubled: below .05 where the claim is supported
     p_holm: float | None = None  # over the tested claims of its family
     n_runs: int = 0

@@ -50,7 +50,7 @@ def analyze(
     conditions = {key: condition_trajectory(own, group_noise.of(own[0])) for key, own in by_condition(whole).items()}
     warnings += [*_other_modes(whole), *_twice(tasks)]
     found = effects(whole, warnings)
-    evidence = evidence_of(whole_tasks, panel)
+    evidence = evidence_of(whole_tasks, panel, seed)
     return Analysis(
         trajectories=_runs(tasks, task_noise),
         group_trajectories=_runs(groups, group_noise),
@@ -140,10 +140,10 @@ def _reasons(judged: Sequence[Verdict], sources: Sequence[str]) -> str:
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in of.items())
 
 
-def evidence_of(tasks: Sequence[Path], panel: Panel) -> list[Evidence]:
-    """The evidence of each source, in order of its name."""
+def evidence_of(tasks: Sequence[Path], panel: Panel, seed: int = 0) -> list[Evidence]:
+    """The evidence of each source, in order of its name; `seed` is that of every resampling on it."""
     sources = sorted({path.source for path in tasks})
-    return [Evidence(source, [path for path in tasks if path.source == source], panel) for source in sources]
+    return [Evidence(source, [path for path in tasks if path.source == source], panel, seed) for source in sources]
 
 
 def findings(evidence: Sequence[Evidence]) -> tuple[Finding, ...]:
@@ -164,7 +164,7 @@ def verdicts(evidence: Sequence[Evidence], claims: Sequence[Claim]) -> tuple[Ver
     found: list[Verdict] = []
     for judged in zip(*by_source, strict=True):
         tested = [
-            replace(verdict, reason=f"{source}: {verdict.reason}") if len(sources) > 1 else verdict
+            replace(verdict, evidence=source, reason=f"{source}: {verdict.reason}" if sources[1:] else verdict.reason)
             for source, verdict in zip(sources, judged, strict=True)
             if verdict.decision != "not testable"
         ]

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from triaxis.analyze.coding import Coded, Ints, coded, combine, first_row, numbers
+from triaxis.records.columns import is_factor
 from triaxis.stats.intervals import Floats
 from triaxis.types import Level, Outcome, TriaxisError
 
 if TYPE_CHECKING:
     from triaxis.records import Table
 
-Ints = NDArray[np.int64]
 ACCURACY = "accuracy"
 OUTCOMES = (Outcome.TRUNCATED, Outcome.UNPARSED, Outcome.REFUSED)  # whose shares are measured
 RESPONSES = ("response_tokens", *(outcome.value for outcome in OUTCOMES), "finished")
@@ -64,7 +65,8 @@ class Series:
     seed: int
     base: str
     source: str
-    condition: Mapping[str, Level]
+    condition: Mapping[str, Level]  # the factors that vary in the table
+    fixed: Mapping[str, Level]  # those that don't
     task: str
     group: str
     mode: str
@@ -89,53 +91,13 @@ class Panel:
     warnings: list[str]
 
 
-@dataclass(frozen=True, eq=False)
-class _Coded:
-    codes: Ints
-    values: list[Any]
-
-
-def _coded(table: pa.Table, name: str, default: object) -> _Coded:
-    """A column as codes into its distinct values; an absent column is one value."""
-    if name not in table.column_names:
-        return _Coded(np.zeros(table.num_rows, dtype=np.int64), [default])
-    column = table.column(name)
-    if not pa.types.is_dictionary(column.type):
-        column = pc.dictionary_encode(column, null_encoding="encode")
-    column = column.unify_dictionaries().combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks else pa.array([], type=pa.string()).dictionary_encode()
-    values = [default if value is None else value for value in column.dictionary.to_pylist()]
-    codes = pc.fill_null(column.indices, len(values)).to_numpy(zero_copy_only=False).astype(np.int64)
-    return _Coded(codes, [*values, default])
-
-
-def _numbers(table: pa.Table, name: str) -> Floats:
-    """A column as floats, NaN where empty or absent."""
-    if name not in table.column_names:
-        return np.full(table.num_rows, np.nan)
-    return np.asarray(table.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
-
-
-def _combine(*columns: _Coded) -> tuple[Ints, Ints]:
-    """The distinct combinations of columns: their codes (combinations x columns), and each row's combination."""
-    key = np.zeros(len(columns[0].codes), dtype=np.int64)
-    for column in columns:
-        key = key * len(column.values) + column.codes
-    kept, inverse = np.unique(key, return_inverse=True)
-    codes = np.empty((len(kept), len(columns)), dtype=np.int64)
-    for j in range(len(columns) - 1, -1, -1):
-        kept, codes[:, j] = np.divmod(kept, len(columns[j].values))
-    return codes, inverse.astype(np.int64)
-
-
 def build(table: Table) -> Panel:
     """The panel of a validated table. Raises TriaxisError where an accuracy is said to be better when lower."""
     arrow: pa.Table = table.arrow
     _refuse_lower_accuracy(arrow)
     factors = dict(table.factors)
     columns = {
-        name: _coded(arrow, name, default)
+        name: coded(arrow, name, default)
         for name, default in [
             ("source", ""),
             ("run", ""),
@@ -151,13 +113,13 @@ def build(table: Table) -> Panel:
             ("variant", ""),
         ]
     }
-    step = _coded(arrow, "step", 0)
-    owner_codes, owner = _combine(columns["source"], columns["run"], _base_of_base_rows(columns))
+    step = coded(arrow, "step", 0)
+    owner_codes, owner = combine(columns["source"], columns["run"], _base_of_base_rows(columns))
     owners = _owners(arrow, columns, owner_codes, owner, factors)
     curves: dict[tuple[int, str, str], _Built] = {}
-    cell_codes, cell = _combine(_Coded(owner, list(range(len(owner_codes)))), columns["task"], columns["mode"], step)
+    cell_codes, cell = combine(Coded(owner, list(range(len(owner_codes)))), columns["task"], columns["mode"], step)
     measures = _measures(arrow, columns)
-    first = _first_row(cell, len(cell_codes))
+    first = first_row(cell, len(cell_codes))
     for task in np.unique(cell_codes[:, 1]):
         of_task = np.flatnonzero(cell_codes[:, 1] == task)
         for which, built in _task_curves(of_task, cell_codes, cell, step, columns, measures, first):
@@ -177,11 +139,11 @@ def _refuse_lower_accuracy(arrow: pa.Table) -> None:
         raise TriaxisError(f"task {tasks[0].as_py()}: {ACCURACY} with higher_is_better 0; give 1 - score")
 
 
-def _base_of_base_rows(columns: Mapping[str, _Coded]) -> _Coded:
+def _base_of_base_rows(columns: Mapping[str, Coded]) -> Coded:
     """model.base on the rows with an empty run, so that each base is an owner of its own; elsewhere one code."""
     run, base = columns["run"], columns["model.base"]
     is_base_row = np.array([value == "" for value in run.values])[run.codes]
-    return _Coded(np.where(is_base_row, base.codes, len(base.values)), [*base.values, None])
+    return Coded(np.where(is_base_row, base.codes, len(base.values)), [*base.values, None])
 
 
 @dataclass(frozen=True)
@@ -193,24 +155,22 @@ class _Owner:
     seed: int
     base: str
     condition: Mapping[str, Level]
-
-
-def _first_row(codes: Ints, n: int) -> Ints:
-    first = np.empty(n, dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
-    return first
+    fixed: Mapping[str, Level]
 
 
 def _owners(
-    arrow: pa.Table, columns: Mapping[str, _Coded], codes: Ints, owner: Ints, factors: Mapping[str, tuple[Level, ...]]
+    arrow: pa.Table, columns: Mapping[str, Coded], codes: Ints, owner: Ints, factors: Mapping[str, tuple[Level, ...]]
 ) -> list[_Owner]:
-    rows = pa.array(_first_row(owner, len(codes)))
-    levels = {name: arrow.column(name).take(rows).to_pylist() for name in factors if name in arrow.column_names}
+    rows = pa.array(first_row(owner, len(codes)))
+    levels = {name: arrow.column(name).take(rows).to_pylist() for name in filter(is_factor, arrow.column_names)}
     found = []
     for i, row in enumerate(rows.to_pylist()):
-        condition = {name: values[i] for name, values in levels.items() if values[i] is not None}
+        told = {name: values[i] for name, values in levels.items() if values[i] is not None}
+        condition, fixed = ({n: v for n, v in told.items() if (n in factors) == varies} for varies in (True, False))
         at = {name: columns[name].values[columns[name].codes[row]] for name in ("source", "run", "seed", "model.base")}
-        found.append(_Owner(str(at["source"]), str(at["run"]), int(at["seed"]), str(at["model.base"]), condition))
+        found.append(
+            _Owner(str(at["source"]), str(at["run"]), int(at["seed"]), str(at["model.base"]), condition, fixed)
+        )
     return found
 
 
@@ -238,20 +198,20 @@ class _Measures:
     samples: Floats
 
 
-def _measures(arrow: pa.Table, columns: Mapping[str, _Coded]) -> _Measures:
+def _measures(arrow: pa.Table, columns: Mapping[str, Coded]) -> _Measures:
     outcome = columns["outcome"]
 
     def is_(value: str) -> NDArray[np.bool_]:
         return np.array([v == value for v in outcome.values])[outcome.codes]
 
     return _Measures(
-        score=_numbers(arrow, "score"),
-        averaged={name: _numbers(arrow, name) for name in _averaged(arrow)},
+        score=numbers(arrow, "score"),
+        averaged={name: numbers(arrow, name) for name in _averaged(arrow)},
         has_outcome=~is_(""),
         flags={name: is_(name) for name in OUTCOMES},
         is_record=np.array([value != "" for value in columns["item"].values])[columns["item"].codes],
-        n_items=_numbers(arrow, "n_items"),
-        samples=_numbers(arrow, "samples_per_item"),
+        n_items=numbers(arrow, "n_items"),
+        samples=numbers(arrow, "samples_per_item"),
     )
 
 
@@ -278,8 +238,8 @@ def _task_curves(
     of_task: Ints,
     cell_codes: Ints,
     cell: Ints,
-    step: _Coded,
-    columns: Mapping[str, _Coded],
+    step: Coded,
+    columns: Mapping[str, Coded],
     measures: _Measures,
     first: Ints,
 ) -> Sequence[tuple[tuple[int, str, str], _Built]]:
@@ -290,28 +250,10 @@ def _task_curves(
     rows = np.flatnonzero(local[cell] >= 0)
     at = local[cell[rows]]
 
-    def count(values: Floats | None = None) -> Floats:
-        return np.bincount(at, weights=values, minlength=n).astype(np.float64)
-
     items, ids, per_item_samples = _item_scores(rows, at, n, columns["item"], measures)
-    has = measures.has_outcome[rows]
-    ended = has & ~measures.flags[Outcome.TRUNCATED][rows]
+    measured = _measured(rows, at, n, measures, per_item_samples)
     score = measures.score[rows]
-
-    def mean(values: Floats, among: NDArray[np.bool_]) -> Floats:
-        return _share(count(np.where(among, values, 0.0)), count(among.astype(float)))
-
-    measured = {name: np.full(n, np.nan) for name in MEASURES}
-    measured |= {str(name): mean(flag[rows].astype(float), has) for name, flag in measures.flags.items()}
-    measured["finished"] = mean(score, ended)
-    for name, column in measures.averaged.items():
-        values = column[rows]
-        known = ~np.isnan(values)
-        measured[name] = mean(values, known)
-        if name in COUNTED:
-            squares = mean(values * values, known) - measured[name] ** 2
-            measured[VARIANCES[name]] = _of_mean(squares, count(known.astype(float)), per_item_samples)
-    mean_score = _share(count(score), count())
+    mean_score = _share(_sums(at, n, score), _sums(at, n))
     found = []
     owner_mode, inverse = np.unique(cell_codes[of_task][:, [0, 2]], axis=0, return_inverse=True)
     steps = np.array([int(value) for value in step.values], dtype=np.int64)[cell_codes[of_task, 3]]
@@ -338,8 +280,33 @@ def _task_curves(
     return found
 
 
+def _sums(at: Ints, n: int, values: Floats | None = None) -> Floats:
+    return np.bincount(at, weights=values, minlength=n).astype(np.float64)
+
+
+def _measured(rows: Ints, at: Ints, n: int, measures: _Measures, samples: Floats) -> dict[str, Floats]:
+    """Each of MEASURES in each cell (cells,), NaN where the table doesn't have it."""
+    has = measures.has_outcome[rows]
+    ended = has & ~measures.flags[Outcome.TRUNCATED][rows]
+
+    def mean(values: Floats, among: NDArray[np.bool_]) -> Floats:
+        return _share(_sums(at, n, np.where(among, values, 0.0)), _sums(at, n, among.astype(float)))
+
+    found = {name: np.full(n, np.nan) for name in MEASURES}
+    found |= {str(name): mean(flag[rows].astype(float), has) for name, flag in measures.flags.items()}
+    found["finished"] = mean(measures.score[rows], ended)
+    for name, column in measures.averaged.items():
+        values = column[rows]
+        known = ~np.isnan(values)
+        found[name] = mean(values, known)
+        if name in COUNTED:
+            squares = mean(values * values, known) - found[name] ** 2
+            found[VARIANCES[name]] = _of_mean(squares, _sums(at, n, known.astype(float)), samples)
+    return found
+
+
 def _item_scores(
-    rows: Ints, at: Ints, n: int, item: _Coded, measures: _Measures
+    rows: Ints, at: Ints, n: int, item: Coded, measures: _Measures
 ) -> tuple[Floats | None, NDArray[np.object_], Floats]:
     """Mean score of each cell on each item (cells x items, NaN where missing), the items' ids, samples an item."""
     record = measures.is_record[rows]
@@ -364,7 +331,7 @@ def _item_scores(
 def _join(
     curves: Mapping[tuple[int, str, str], _Built],
     owners: Sequence[_Owner],
-    columns: Mapping[str, _Coded],
+    columns: Mapping[str, Coded],
     factors: Mapping[str, tuple[Level, ...]],
     n_records: int,
 ) -> Panel:
@@ -389,6 +356,7 @@ def _join(
                 base=owner.base,
                 source=owner.source,
                 condition=owner.condition,
+                fixed=owner.fixed,
                 task=task,
                 group=built.group,
                 mode=mode,

@@ -20,6 +20,7 @@ class Evidence:
     source: str
     paths: Sequence[Path]
     panel: Panel
+    seed: int = 0  # of every resampling
 
     def pooled(self, groups: Sequence[str]) -> list[Path] | NotEstimable:
         """A path a run: the mean over the tasks of these groups that all runs have, in a mode that the groups share."""

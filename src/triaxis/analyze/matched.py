@@ -31,7 +31,6 @@ class Matched:
     """For each level its weights over cells, which sum to 1: the other factors have the same mixture at every level."""
 
     weights: Mapping[Level, Floats]
-    left_out: int  # combinations of the other factors that lack one of the levels
 
     def contrast(self, of: Mapping[Level, float]) -> Floats:
         """Weights over cells of a sum of levels."""
@@ -66,7 +65,7 @@ def matched(
     for own in whole:
         for level in levels:
             weights[level][own[level]] = 1.0 / len(whole)
-    return Matched(weights, len(by_rest) - len(whole))
+    return Matched(weights)
 
 
 def answered(
@@ -92,8 +91,17 @@ def answered(
         sampled="run (these bases)" if of_bases else "run",
         item_pool=ITEMS[found.items],
         method=_method(scale, found),
-        note="; ".join(filter(None, [finding.note, _ceiling(asked, weights, finding, scale)])),
+        note="; ".join(filter(None, [finding.note, _ceiling(asked, weights, finding, scale), _partial(asked.cells)])),
     )
+
+
+def _partial(cells: Cells) -> str:
+    """That a design lacks combinations, where it does: then fewer of them are compared."""
+    whole = int(np.prod([len(cells.levels[name]) for name in cells.factors]))
+    run = len(cells.design.levels)
+    if run == whole:
+        return ""
+    return f"{run} of {whole} combinations were run: only those that have every level compared enter"
 
 
 def _method(scale: Scale, found: Estimate) -> str:

@@ -28,7 +28,8 @@ class Path:
     seed: int
     base: str
     source: str
-    condition: Mapping[str, Level]
+    condition: Mapping[str, Level]  # the factors that vary in the table
+    fixed: Mapping[str, Level]  # those that don't
     task: str
     group: str
     mode: str
@@ -48,6 +49,11 @@ class Path:
     @property
     def has_base(self) -> bool:
         return self.steps[0] == 0
+
+    def level(self, name: str) -> Level | None:
+        """The run's level of a factor, varying or not; None where the table doesn't say it."""
+        told = self.condition.get(name, self.fixed.get(name))
+        return self.base or None if name == "model.base" and told is None else told
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -146,6 +152,7 @@ def _path(series: Series, keep: NDArray[np.bool_] | None) -> Path:
         base=series.base,
         source=series.source,
         condition=series.condition,
+        fixed=series.fixed,
         task=series.task,
         group=series.group,
         mode=series.mode,

@@ -39,6 +39,7 @@ class Number:
     least: float = 0.0
     own: float = 0.0
     base: float = 0.0
+    n_items: int = 0  # items behind it; 0 where that isn't known
 
     @property
     def summary(self) -> Summary:
@@ -57,21 +58,25 @@ class Answer:
     n_runs: int = 0
     items: bool = False  # whether other items would be as good as these
     note: str = ""
+    n_items: int = 0  # of one run's numbers
 
     def told(self, finding: Finding, what: str) -> Finding:
         """The finding with this answer in it; `what` is the number that was taken of each run."""
         known = not isinstance(self.estimate, NotEstimable)
-        over = "mean over runs, t" if self.sampled.startswith("run") else "over the items of one run, t"
-        crossed = ", crossed with items" if self.items and self.sampled != "item" else ""
+        how = f"t with {self.df:.1f} df" if self.df < LARGE else "normal"
+        if self.sampled.startswith("run"):
+            over = f"mean over runs, {how}{', crossed with items' if self.items else ''}"
+        else:
+            over = f"over the items of one run, {how}" if self.items else f"one run, unpaired binomial errors, {how}"
         return replace(
             finding,
             estimate=self.estimate,
             p=self.p,
             sampled=self.sampled,
-            n_units=self.n_runs,
+            n_units=self.n_items if self.sampled == "item" else self.n_runs,
             n_runs=self.n_runs,
-            item_pool="items like these" if self.items else "this item pool",
-            method=f"{what}, {over} with {self.df:.1f} df{crossed}" if known else what,
+            item_pool="items like these" if self.items or self.sampled == "item" else "this item pool",
+            method=f"{what}, {over}" if known else what,
             note="; ".join(filter(None, [finding.note, self.note])),
         )
 
@@ -104,7 +109,8 @@ def change(path: Path, row: int, since: int = 0, scale: Scale = "points") -> Num
     own, base = float(path.variances[row]) * steep**2, float(path.variances[since]) * flat**2
     if since and path.has_base:
         own, base = own + base, 0.0
-    return Number(late - early, per_item, path.strata if per_item is not None else None, path.items, least, own, base)
+    strata = path.strata if per_item is not None else None
+    return Number(late - early, per_item, strata, path.items, least, own, base, path.n_items or 0)
 
 
 def weighted(numbers: Sequence[Number], weights: Sequence[float]) -> Number:
@@ -122,6 +128,7 @@ def weighted(numbers: Sequence[Number], weights: Sequence[float]) -> Number:
         per_item=per_item,
         strata=strata,
         items=tuple(item for items in pools for item in items) if whole else (),
+        n_items=max(n.n_items for n in numbers),
         **{
             name: sum(s * getattr(n, name) for s, n in zip(squares, numbers, strict=True))
             for name in ("least", "own", "base")
@@ -197,6 +204,7 @@ def mean(numbers: Sequence[Number] | NotEstimable) -> Answer:
         runs,
         items,
         THIS_RUN if runs == 1 else "",
+        numbers[0].n_items,
     )
 
 

@@ -176,6 +176,8 @@ def _verdict(v: Verdict) -> dict[str, Any]:
         "estimate": None if v.estimate is None else _value(v.estimate),
         "scale": v.scale,
         "source": v.source,
+        "excludes": list(v.excludes),
+        "evidence": v.evidence,
         "p": v.p,
         "p_holm": v.p_holm,
         "n_runs": v.n_runs,

@@ -13,6 +13,7 @@ from triaxis.cli.folder import opened, study_of, table_of
 from triaxis.types import TriaxisError
 
 if TYPE_CHECKING:
+    from triaxis.analyze.claims import Claim
     from triaxis.records import Store, Table
     from triaxis.study import Study
 
@@ -20,7 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 Claims = Annotated[
     list[Path] | None, typer.Option("--claims", help="Your claims beside the shipped ones: a YAML file, or a folder.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of every resampling in the analysis.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every resampling in the analysis.")]
 
 
 def analyze(
@@ -51,15 +52,16 @@ def analyze(
     if ours and (map_file or runs or table_file):
         raise TriaxisError("analyze: --map, --runs and --table are for results made elsewhere; leave them out here")
     declared = load_study(study) if study is not None else None
+    ledger = _ledger(claims)
     if published:
         from triaxis.records import published as published_table
 
         title = "Ren et al. 2026, as published"
-        _inferred(published_table(), declared, title, None, report, claims, as_json, seed)
+        _inferred(published_table(), declared, title, None, report, ledger, as_json, seed)
     elif ours and paths:
         with opened(paths[0]) as store:
             declared = declared or study_of(store)
-            _inferred(table_of(store, declared), declared, declared.name, store, report, claims, as_json, seed)
+            _inferred(table_of(store, declared), declared, declared.name, store, report, ledger, as_json, seed)
     else:
         from triaxis.integrations import brought
 
@@ -67,7 +69,7 @@ def analyze(
         if table_file is not None:
             table.write(table_file)
         title = ", ".join(p.name for p in paths or [])
-        _inferred(table, declared, title, None, report, claims, as_json, seed)
+        _inferred(table, declared, title, None, report, ledger, as_json, seed)
 
 
 def show(
@@ -77,9 +79,17 @@ def show(
     seed: Seed = 0,
 ) -> None:
     """Print a study again, finished or not."""
+    ledger = _ledger(claims)
     with opened(folder) as store:
         study = study_of(store)
-        _inferred(table_of(store, study), study, study.name, store, None, claims, as_json, seed)
+        _inferred(table_of(store, study), study, study.name, store, None, ledger, as_json, seed)
+
+
+def _ledger(paths: list[Path] | None) -> tuple[Claim, ...]:
+    """The shipped claims and those of the user; before anything else is read or written."""
+    from triaxis.analyze.claims import load_claims, whole_ledger
+
+    return whole_ledger(load_claims(paths or []))
 
 
 def records(
@@ -124,7 +134,7 @@ def _inferred(
     title: str,
     store: Store | None,
     report: Path | None,
-    claims: list[Path] | None,
+    claims: tuple[Claim, ...],
     as_json: bool,
     seed: int,
 ) -> None:
@@ -132,11 +142,9 @@ def _inferred(
 
     from triaxis.analyze import analyze as infer
     from triaxis.analyze import to_json
-    from triaxis.analyze.claims import in_order, load_claims, shipped_claims
     from triaxis.report import print_analysis
 
-    ledger = in_order([*shipped_claims(), *load_claims(claims or [])])
-    analysis = infer(table, study=study, seed=seed, claims=ledger)
+    analysis = infer(table, study=study, seed=seed, claims=claims)
     if report is not None:
         from triaxis.cli.output import write_report
 

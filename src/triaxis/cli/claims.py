@@ -36,38 +36,31 @@ def claims(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def show(which: Which, as_json: Json = False) -> None:
-    """Print a claim: what it needs, what it takes for an effect, and where it comes from."""
-    import yaml
-
-    claim = _claim(which)
-    document = claim.model_dump(mode="json", exclude_defaults=True)
-    print(json.dumps(document, indent=1) if as_json else yaml.safe_dump(document, sort_keys=False, width=100), end="")
-    if as_json:
-        print()
+    """Print a claim's file: what it needs, what it takes for an effect, and where it comes from."""
+    claim, text = _claim(which)
+    print(json.dumps(claim.model_dump(mode="json", exclude_unset=True), indent=1) if as_json else text.rstrip())
 
 
 @app.command("try")
 def try_(
     which: Which,
     studies: Annotated[int, typer.Option(min=1, help="Simulated studies of each case.")] = 40,
-    seed: Annotated[int, typer.Option(help="Seed of the first study.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first study.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Hold a claim against simulated studies in which it is true, and others in which nothing of it is."""
     from rich.console import Console
     from rich.progress import track
 
-    from triaxis.simulate.trials import CASES, Trial, one_verdict
+    from triaxis.simulate.trials import CASES, trial
 
-    claim = _claim(which)
+    claim, _ = _claim(which)
     console = Console(stderr=True)
     told = {}
     for case in CASES:
-        seeds = track(
-            range(seed, seed + studies), f"{claim.id}, {case}", console=console, disable=not console.is_terminal
-        )
-        trial = Trial(claim.id, case, tuple(one_verdict(claim, case, at) for at in seeds))
-        told[case] = {d: trial.share(d) for d in ("supported", "refuted", "inconclusive", "not testable")}
+        seeds = range(seed, seed + studies)
+        counted = track(seeds, f"{claim.id}, {case}", console=console, disable=not console.is_terminal)
+        told[case] = trial(claim, case, counted).shares
     if as_json:
         print(json.dumps({"claim": claim.id, "studies": studies, "seed": seed, **told}))
         return
@@ -77,17 +70,19 @@ def try_(
         print(f"  {'where it holds' if case == 'holds' else 'where nothing is':<17} {said}")
 
 
-def _claim(which: str) -> Claim:
-    """A shipped claim by its id, or that of a file."""
+def _claim(which: str) -> tuple[Claim, str]:
+    """A shipped claim by its id, or that of a file, with the file's text."""
     from difflib import get_close_matches
 
-    from triaxis.analyze.claims import load_claim, shipped_claims
+    from triaxis.analyze.claims import parse_claim, shipped_claims, shipped_files
+    from triaxis.study.reading import read_text
 
     shipped = {claim.id: claim for claim in shipped_claims()}
-    if which in shipped:
-        return shipped[which]
+    if (id := which.upper()) in shipped:
+        return shipped[id], shipped_files()[id]
     if Path(which).suffix in (".yaml", ".yml") or Path(which).exists():
-        return load_claim(Path(which))
-    near = get_close_matches(which.upper(), shipped, 1)
+        text = read_text(Path(which), kind="claim")
+        return parse_claim(text, which), text
+    near = get_close_matches(id, shipped, 1)
     hint = f"did you mean {near[0]}?" if near else "'triaxis claims' lists them; or give a claim's .yaml file"
     raise TriaxisError(f"{which}: no such claim; {hint}")

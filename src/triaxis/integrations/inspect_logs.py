@@ -263,5 +263,13 @@ def _member(file: Path, archive: zipfile.ZipFile, name: str) -> bytes:
         if zlib.crc32(content) != info.CRC:
             raise zipfile.BadZipFile("its checksum differs")
         return content
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, OSError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        struct.error,
+        zlib.error,
+        RuntimeError,
+        OSError,
+        EOFError,
+    ) as error:
         raise TriaxisError(f"{file}, {name}: damaged ({error}); evaluate again or move it elsewhere") from None

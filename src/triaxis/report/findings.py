@@ -27,6 +27,10 @@ QUESTION_WORDS = {
     "reliance": "Reliance on the surface of the tasks",
     "cost": "What the gain costs",
 }
+SPEAKS_OF = {
+    "item": "one run",
+    "run (these bases)": "these bases",
+}  # where a finding is not of runs, or bases, like these
 TITLES = (
     "what",
     "group",
@@ -75,7 +79,7 @@ def where_of(finding: Finding, names: Names) -> str:
     """The levels that a finding is confined to, by the factors that tell conditions apart, with its source and mode."""
     telling = [name for name in finding.within if name in names.factors] or list(finding.within)
     within = words.condition_word(finding.within, telling) if finding.within else ""
-    return ", ".join(part for part in (within, names.basis(finding)) if part)
+    return ", ".join(part for part in (within, names.basis(finding), SPEAKS_OF.get(finding.sampled, "")) if part)
 
 
 def finding_table(findings: Sequence[Finding], names: Names) -> Table:

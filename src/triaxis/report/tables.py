@@ -228,6 +228,7 @@ def verdict_fields(verdict: Verdict) -> Mapping[str, object]:
         "p_holm": words.p_value(verdict.p_holm),
         "rests": f"{words.count(verdict.n_runs, 'run')}; {verdict.method}" if verdict.n_runs else "",
         "source": verdict.source or "not stated",
+        "excludes": ", ".join(verdict.excludes),
     }
 
 

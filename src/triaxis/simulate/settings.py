@@ -15,7 +15,7 @@ from triaxis.simulate.keys import Effects, check_keys, check_name, code, is_log,
 from triaxis.simulate.measures import MEASURES, OF_GROUPS, SHARES, Measure
 from triaxis.simulate.planted import Capability, Noise, Peak, Saturation, Threshold, Variant
 from triaxis.stats.intervals import Floats
-from triaxis.types import Level
+from triaxis.types import GROUPS, Level
 
 DESIGNS = ("factorial", "sobol", "random", "listed")
 BASE = "model.base"
@@ -157,6 +157,12 @@ def _check_sizes(s: Settings) -> None:
     for name in ("truncation", "missing_runs", "missing_conditions"):
         need(0 <= getattr(s, name) <= 1, name, f"{getattr(s, name)} is not a share from 0 to 1")
     need(any(s.groups.values()), "groups", "no task; give a group with a task")
+    for group in s.groups:
+        need(group in GROUPS, "groups", f"{group!r} is none of {', '.join(GROUPS)}")
+    gains = dict(s.gain) if isinstance(s.gain, Mapping) else {"": s.gain}
+    for group, gain in gains.items():
+        need(not group or group in s.groups, "gain", f"{group!r} is no group of the study")
+        need(bool(np.isfinite(gain)), "gain", f"{gain} is not a finite number of logits")
 
 
 def _check_design(s: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -14,12 +14,12 @@ from triaxis.analyze.dense import build
 from triaxis.analyze.evidence import Evidence
 from triaxis.analyze.paths import task_paths
 from triaxis.simulate.generate import study
-from triaxis.simulate.planted import Noise
 from triaxis.simulate.settings import Settings
 from triaxis.types import Decision, TriaxisError, Verdict
 
 Case = Literal["holds", "nothing"]
 CASES: tuple[Case, ...] = ("holds", "nothing")
+DECISIONS: tuple[Decision, ...] = ("supported", "refuted", "inconclusive", "not testable")
 COMMON: Mapping[str, Any] = {  # what a case has unless it says otherwise: the demo's design
     "factors": {
         "optimization.learning_rate": (3e-4, 3e-3),
@@ -49,13 +49,18 @@ class Trial:
         return sum(verdict.decision == decision for verdict in self.verdicts) / len(self.verdicts)
 
     @property
+    def shares(self) -> dict[Decision, float]:
+        """The share of each decision."""
+        return {decision: self.share(decision) for decision in DECISIONS}
+
+    @property
     def false(self) -> float:
         """The share of false verdicts: supported where nothing is, refuted where it holds."""
         return self.share("refuted" if self.case == "holds" else "supported")
 
 
-def settings_of(claim: Claim, case: Case, noise: Noise | None = None) -> Settings:
-    """The settings of a claim's case; `noise` in the place of its own. Raises TriaxisError where they are none."""
+def settings_of(claim: Claim, case: Case) -> Settings:
+    """The settings of a claim's case. Raises TriaxisError where they are none."""
     if claim.simulated is None:
         raise TriaxisError(f"{claim.id}: has no simulated cases; add simulated: {{holds: .., nothing: ..}}")
     given = {**COMMON, **claim.simulated.common, **getattr(claim.simulated, case)}
@@ -63,13 +68,14 @@ def settings_of(claim: Claim, case: Case, noise: Noise | None = None) -> Setting
     for name in given:
         if name not in known:
             raise TriaxisError(f"{claim.id}: simulated: unknown setting {name}; see docs/simulate.md")
+    if "seed" in given:
+        raise TriaxisError(f"{claim.id}: simulated: seed is given by who tries it; remove it")
     try:
-        settings = _ADAPTER.validate_python(given)
+        return _ADAPTER.validate_python(given)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise TriaxisError(f"{claim.id}: simulated, {where}: {first['msg']}; see docs/simulate.md") from None
-    return settings if noise is None else replace(settings, noise=noise)
 
 
 def evidence(settings: Settings, seed: int) -> Evidence:
@@ -79,11 +85,7 @@ def evidence(settings: Settings, seed: int) -> Evidence:
     return found
 
 
-def one_verdict(claim: Claim, case: Case, seed: int, noise: Noise | None = None) -> Verdict:
-    """The claim judged in one simulated study of a case."""
-    return judge(claim, evidence(settings_of(claim, case, noise), seed))
-
-
-def trial(claim: Claim, case: Case, studies: int, seed: int = 0, noise: Noise | None = None) -> Trial:
-    """The claim judged in `studies` simulated studies of a case, each of a seed of its own."""
-    return Trial(claim.id, case, tuple(one_verdict(claim, case, seed + k, noise) for k in range(studies)))
+def trial(claim: Claim, case: Case, seeds: Iterable[int]) -> Trial:
+    """The claim judged in a simulated study of a case for each seed."""
+    settings = settings_of(claim, case)
+    return Trial(claim.id, case, tuple(judge(claim, evidence(settings, seed)) for seed in seeds))

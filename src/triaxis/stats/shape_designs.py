@@ -20,7 +20,7 @@ from triaxis.stats.intervals import Floats
 
 NO_DIP, BUMP, PART, FALL = 0, 1, 2, 3
 SETTLED = 0.1  # a rise or fall has levelled off when its last interval holds at most this part of it
-DIP_PRIOR = (0.24, 0.44, 0.13, 0.19)  # of each kind; a rise hides part of the dips: with no data P(dip) is about 0.5
+DIP_PRIOR = (0.32, 0.4, 0.11, 0.17)  # of each kind; a rise hides part of the dips: with no data P(dip) is about 0.38
 STAYING = (0.25, 0.5)  # part of a bump that stays, where it comes back in part
 HALFWAY = (0.25, 0.5, 0.75)  # where a jump over two intervals stands between them
 DISTINCT = 0.1  # shapes that differ by less at every checkpoint are one

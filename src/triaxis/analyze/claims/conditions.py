@@ -9,7 +9,7 @@ from math import log2
 
 import numpy as np
 
-from triaxis.analyze.claims.spec import End, Part, Side
+from triaxis.analyze.claims.spec import End, Names, Part, Side
 from triaxis.analyze.contrasts import Asked
 from triaxis.analyze.design import sorted_levels
 from triaxis.analyze.evidence import Evidence
@@ -54,23 +54,19 @@ def confined(part: Part, evidence: Evidence) -> Asking | NotEstimable:
             return found
         level, told = found
         known = told or known
-        paths = [path for path in paths if path.condition.get(name, _base(path, name)) == level]
+        paths = [path for path in paths if path.level(name) == level]
     return Asking(part, evidence, Asked.of(paths), known)
-
-
-def _base(path: Path, name: str) -> Level | None:
-    return path.base if name == "model.base" else None
 
 
 def _level(name: str, side: Side, paths: Sequence[Path], evidence: Evidence) -> tuple[Level, str] | NotEstimable:
     """The level that a part is confined to."""
-    there = [path.condition.get(name, _base(path, name)) for path in paths]
+    there = [path.level(name) for path in paths]
     levels = sorted_levels([level for level in there if level is not None])
     if not levels or None in there:
-        return NotEstimable(f"the runs have no {name}")
+        return NotEstimable(f"the table does not say {name} of every run")
     if isinstance(side, list):
         found = _named(side, levels)
-        return (found, "") if found is not None else NotEstimable(f"{name} has no level {' or '.join(side)} here")
+        return (found, "") if found is not None else NotEstimable(f"{name} has no level {_words(side)} here")
     if len(levels) < 2:
         return NotEstimable(f"the design doesn't vary {name}")
     ordered = _ordered(name, side, levels, evidence, paths[0].mode)
@@ -80,11 +76,18 @@ def _level(name: str, side: Side, paths: Sequence[Path], evidence: Evidence) -> 
     return levels[-1 if side in ("higher", "stronger") else 0], told
 
 
-def _named(names: str | Sequence[str], levels: Sequence[Level]) -> Level | None:
-    """The level that goes by one of the names."""
-    wanted = [names] if isinstance(names, str) else list(names)
-    by_name = {str(level): level for level in levels}
-    return next((by_name[name] for name in wanted if name in by_name), None)
+def _named(names: Names, levels: Sequence[Level]) -> Level | None:
+    """The level that goes by one of the names; 0 is 0.0, and a text is the level that is written so."""
+    wanted = names if isinstance(names, list) else [names]
+    for name in wanted:
+        for level in levels:
+            if name == level or str(name) == str(level):
+                return level
+    return None
+
+
+def _words(names: Names) -> str:
+    return " or ".join(map(str, names)) if isinstance(names, list) else str(names)
 
 
 def _ordered(
@@ -119,8 +122,7 @@ def pole_of(name: str, end: End, levels: tuple[Level, ...], asking: Asking) -> t
     if isinstance(end, list):
         this, minus = (_named(names, levels) for names in end)
         if this is None or minus is None:
-            wanted = [names if isinstance(names, str) else " or ".join(names) for names in end]
-            return NotEstimable(f"{name} has no levels {' and '.join(wanted)} here")
+            return NotEstimable(f"{name} has no levels {_words(end[0])} and {_words(end[1])} here")
         return Pole(this, minus), ""
     ordered = _ordered(name, end, levels, asking.evidence, asking.asked.paths[0].mode)
     if isinstance(ordered, NotEstimable):
@@ -196,7 +198,7 @@ def unequal(asking: Asking, weights: Floats) -> str:
     for name in asking.part.equal:
         values = [_shared(path, name) for path in asked.paths]
         if any(value is None for value in values):
-            return f"{name} is not known in every run, and both sides must share it"
+            return f"the table does not say {name} of every run, and both sides must share it"
         if len(set(values)) == 1:
             continue
         if any(isinstance(value, str) for value in values):
@@ -216,5 +218,4 @@ def _shared(path: Path, name: str) -> Level | None:
     if name == "tokens":
         tokens = float(path.measures["tokens"][-1])
         return None if np.isnan(tokens) else tokens
-    # a column that is the same in all runs is no factor and not in the conditions: then both sides share it
-    return path.condition.get(name, "")
+    return path.level(name)

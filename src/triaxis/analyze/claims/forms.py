@@ -71,11 +71,13 @@ def _between_kinds(asking: Asking, trait: str, kinds: Mapping[str, Level], pole:
 def _unequal(asking: Asking, kinds: Mapping[str, Level], pole: Pole) -> str:
     """What the two kinds of bases do not share on average though the claim asks for it; empty where they do."""
     for name in asking.part.equal:
-        of_base = {path.base: path.condition.get(name) for path in asking.asked.paths}
-        if all(value is None for value in of_base.values()):
-            continue  # it doesn't vary
-        if any(isinstance(value, str) or value is None for value in of_base.values()):
-            return f"{name} is not a number in every base, and both sides must share it"
+        of_base = {path.base: path.level(name) for path in asking.asked.paths}
+        if None in of_base.values():
+            return f"the table does not say {name} of every base, and both sides must share it"
+        if len(set(of_base.values())) == 1:
+            continue
+        if any(isinstance(value, str) for value in of_base.values()):
+            return f"{name} varies, and both sides must share it"
         up, down = (
             float(np.mean([float(of_base[base] or 0) for base, kind in kinds.items() if kind == level]))
             for level in (pole.this, pole.minus)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import log2
+from typing import TypeGuard
 
 import numpy as np
 
 from triaxis.analyze.claims.conditions import Asking
-from triaxis.analyze.claims.spec import Part
+from triaxis.analyze.claims.spec import Part, Quantity
 from triaxis.analyze.contrasts import NO_ERROR, fit_runs, interval_of, summaries
+from triaxis.analyze.effects import ESTIMANDS
 from triaxis.analyze.estimands import Summary, best_of_others
 from triaxis.analyze.paths import Path
 from triaxis.analyze.questions.growth import late_minus_early
@@ -22,12 +24,16 @@ from triaxis.stats.intervals import Floats
 from triaxis.stats.paired import Variance
 from triaxis.types import Estimand, Interval, NotEstimable, Scale
 
-GAINS: tuple[Estimand, ...] = ("gain", "best", "mean")
 MEMORISED = 0.99  # token accuracy from which on training has little left to fit (arXiv:2602.11149: "nears 1")
 DOMAIN_SHARE = 0.9  # of the in-domain gain that every run reaches: where runs are compared at equal in-domain gain
 ROUNDING = 0.01  # doublings: the least sd of a run's length or loss, where seeds agree by chance
 
 Numbers = list[Number] | NotEstimable
+
+
+def is_gain(quantity: Quantity) -> TypeGuard[Estimand]:
+    """Whether it is a gain as effects look at it, on either scale."""
+    return quantity in ESTIMANDS
 
 
 def unit_of(part: Part) -> str:
@@ -38,7 +44,7 @@ def unit_of(part: Part) -> str:
 def contrast_of(asking: Asking, weights: Floats, scale: Scale = "points") -> Estimate | NotEstimable:
     """The contrast of conditions, with its variance between runs and, where there are items, over items."""
     asked, quantity = asking.asked, asking.part.estimand
-    if quantity in GAINS:
+    if is_gain(quantity):
         fit = fit_runs(asked, summaries(asked, quantity, scale), quantity, scale)
         if isinstance(fit, NotEstimable):
             return fit
@@ -58,7 +64,7 @@ def contrast_of(asking: Asking, weights: Floats, scale: Scale = "points") -> Est
 def run_summaries(asking: Asking) -> list[Summary] | NotEstimable:
     """The number of every run, for what is no contrast of conditions."""
     quantity = asking.part.estimand
-    if quantity in GAINS:
+    if is_gain(quantity):
         return summaries(asking.asked, quantity, "points")
     numbers = _QUANTITIES[quantity](asking)
     return numbers if isinstance(numbers, NotEstimable) else [number.summary for number in numbers]
@@ -148,7 +154,9 @@ def _where(path: Path, domain: Path, wanted: float) -> Number | NotEstimable:
     after, before = change(path, row), change(path, row - 1) if row > 1 else None
     if isinstance(after, NotEstimable) or isinstance(before, NotEstimable):
         return after if isinstance(after, NotEstimable) else NotEstimable("no trained checkpoint")
-    return weighted([after], [share]) if before is None else weighted([after, before], (share, 1 - share))
+    if before is None:
+        return weighted([after], [share])
+    return replace(weighted([after, before], (share, 1 - share)), base=after.base)  # one base, measured once
 
 
 def _reliance(asking: Asking) -> Numbers:

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from functools import lru_cache
-from importlib.resources import files
-from itertools import pairwise
-from pathlib import Path as FilePath
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from triaxis.types import TriaxisError
+from triaxis.types import Level
 
 Name = Annotated[str, Field(min_length=1)]
-Names = Name | list[Name]  # one level, or several names by which studies call it
-End = Literal["higher", "lower", "stronger", "weaker", "first doubling", "last doubling", "any"] | list[Names]
-Side = Literal["higher", "lower", "stronger", "weaker"] | list[Name]
+ENDS = ("higher", "lower", "stronger", "weaker", "first doubling", "last doubling", "any")
+SIDES = ("higher", "lower", "stronger", "weaker")
+Names = Level | list[Level]  # one level, or several by which studies call it
+
+
+def _end(value: object) -> object:
+    """A word of ENDS, or [this, minus that]: levels, or lists of the names that a level goes by."""
+    if isinstance(value, str) and value in ENDS:
+        return value
+    if isinstance(value, list) and len(value) == 2 and all(_is_names(names) for names in value):
+        return value
+    raise ValueError(f"must be one of {', '.join(ENDS)}, or a pair of levels [this, minus that]")
+
+
+def _side(value: object) -> object:
+    if (isinstance(value, str) and value in SIDES) or (isinstance(value, list) and value and _is_names(value)):
+        return value
+    raise ValueError(f"must be one of {', '.join(SIDES)}, or a list of the names that the level goes by")
+
+
+def _is_names(value: object) -> bool:
+    names = value if isinstance(value, list) else [value]
+    return bool(names) and all(isinstance(name, str | int | float | bool) and name != "" for name in names)
+
+
+End = Annotated[str | list[Names], BeforeValidator(_end)]
+Side = Annotated[str | list[Level], BeforeValidator(_side)]
 Quantity = Literal[
     "gain",
     "best",
@@ -37,15 +56,18 @@ Quantity = Literal[
 ]
 Direction = Literal["positive", "negative", "either", "not positive", "not negative"]
 Form = Literal["effect", "corner", "others", "peak", "shift", "association", "rival", "threshold"]
-NEEDS = {  # of each form: how many factors its contrast has, at least and at most
-    "effect": (0, 3),
-    "corner": (2, 3),
-    "others": (2, 3),
-    "peak": (1, 1),
-    "shift": (2, 2),
-    "association": (0, 0),
-    "rival": (0, 0),
-    "threshold": (0, 0),
+FACTORS = {"corner": (2, 3), "others": (2, 3), "peak": (1, 1), "shift": (2, 2)}  # in a form's contrast, least and most
+NO_CONTRAST = ("association", "rival", "threshold")  # forms that compare no conditions
+GAINS = ("gain", "best", "mean")
+READ: Mapping[str, tuple[str, ...]] = {  # beside groups, direction and sizes, what a form reads of a part
+    "effect": ("estimand", "contrast", "within", "equal", "both_scales"),
+    "corner": ("estimand", "contrast", "within", "equal", "both_scales"),
+    "others": ("estimand", "contrast", "within", "equal", "both_scales"),
+    "peak": ("contrast", "within"),
+    "shift": ("contrast", "within"),
+    "association": ("estimand", "within"),
+    "rival": (),
+    "threshold": (),
 }
 
 
@@ -74,19 +96,27 @@ class Part(_Strict):
 
     @model_validator(mode="after")
     def _possible(self) -> Part:
-        least, most = NEEDS[self.form]
+        for name in ("estimand", "contrast", "within", "equal", "both_scales"):
+            if name in self.model_fields_set and name not in READ[self.form]:
+                raise ValueError(f"form {self.form} does not read {name}; remove it")
+        least, most = (0, 0) if self.form in NO_CONTRAST else FACTORS.get(self.form, (0, 3))
         if not least <= len(self.contrast) <= most:
             needed = f"{least}" if least == most else f"{least} to {most}"
             raise ValueError(f"form {self.form} takes {needed} factors in its contrast, here {len(self.contrast)}")
+        if self.form in ("peak", "shift") and next(iter(self.contrast.values())) != "higher":
+            raise ValueError(f"form {self.form} looks along its first factor: write it as higher")
+        if self.form == "threshold" and self.direction != "positive":
+            raise ValueError("form threshold says that there is one: direction positive")
         if "any" in self.contrast.values() and (len(self.contrast) > 1 or self.direction != "either"):
             raise ValueError("'any' two levels stand alone in a contrast, with direction either")
+        if self.equal and not self.contrast:
+            raise ValueError("equal is of the two sides of a contrast; there is none")
+        if self.both_scales and self.estimand not in GAINS:
+            raise ValueError(f"both_scales is for {', '.join(GAINS)}; {self.estimand} has one scale")
         if self.direction.startswith("not ") and self.planned_effect is not None:
             raise ValueError("a part that expects no effect plans none; remove planned_effect")
         if self.planned_effect is not None and self.planned_effect <= self.smallest_effect:
             raise ValueError("planned_effect must exceed smallest_effect")
-        for end in self.contrast.values():
-            if isinstance(end, list) and len(end) != 2:
-                raise ValueError("a pair of levels is [this, minus that]")
         return self
 
 
@@ -135,51 +165,8 @@ class Claim(_Strict):
         """The claims that are adjusted together: those whose ids begin with the same letters."""
         return re.match(r"[A-Za-z]+", self.id).group()  # type: ignore[union-attr]  # an id starts with a letter
 
-
-def load_claim(path: FilePath | Any) -> Claim:
-    """The claim in a YAML file. Raises TriaxisError that names file, field and fault."""
-    try:
-        return Claim.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise TriaxisError(f"{path}: can't be read ({reason}); check the path") from None
-    except yaml.YAMLError as error:
-        raise TriaxisError(f"{path.name}: not YAML ({str(error).splitlines()[0]})") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "claim"
-        raise TriaxisError(
-            f"{path.name}, {where}: {first['msg']}; see docs/claims.md for the form of a claim"
-        ) from None
-
-
-def load_claims(paths: Iterable[FilePath]) -> tuple[Claim, ...]:
-    """The claims in files, and in all YAML files of folders, in order of id. Raises TriaxisError, one line."""
-    found: list[FilePath] = []
-    for path in paths:
-        inside = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-        if not inside:
-            raise TriaxisError(f"{path}: holds no claim; a claim is a .yaml file, see docs/claims.md")
-        found += inside
-    return in_order([load_claim(path) for path in found])
-
-
-def in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
-    """Claims by family and number. Raises TriaxisError where an id is there twice."""
-    ordered = sorted(claims, key=lambda claim: (claim.family, _number(claim.id), claim.id))
-    for one, other in pairwise(ordered):
-        if one.id == other.id:
-            raise TriaxisError(f"two claims have the id {one.id}; give one of them another")
-    return tuple(ordered)
-
-
-def _number(id: str) -> int:
-    digits = re.search(r"\d+", id)
-    return int(digits.group()) if digits else 0
-
-
-@lru_cache(maxsize=1)
-def shipped_claims() -> tuple[Claim, ...]:
-    """The ledger that comes with the package, in order of id."""
-    folder = files("triaxis.analyze.claims") / "ledger"
-    return in_order(load_claim(entry) for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    @property
+    def number(self) -> int:
+        """The first number in the id, 0 without one: 2 comes before 10."""
+        digits = re.search(r"\d+", self.id)
+        return int(digits.group()) if digits else 0

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from triaxis.analyze.claims.bounds import no_room, other_scale, shrunk_by_bound, sign_of, stuck
 from triaxis.analyze.claims.conditions import Asking, confined, pairs, poles, unequal, weights_of
 from triaxis.analyze.claims.forms import FORMS, of_bases
-from triaxis.analyze.claims.numbers import GAINS, contrast_of, unit_of
+from triaxis.analyze.claims.numbers import contrast_of, is_gain, unit_of
 from triaxis.analyze.claims.reading import Reading, Settled
 from triaxis.analyze.claims.spec import Claim, Course, Part
 from triaxis.analyze.evidence import Evidence
 from triaxis.analyze.paths import by_condition
 from triaxis.analyze.trajectories import condition_trajectory, seed_noises
-from triaxis.stats.intervals import Floats, holm
+from triaxis.stats.intervals import CONFIDENCE, Floats, holm
 from triaxis.types import Decision, Dip, Interval, NotEstimable, Verdict
 
 ORDER: tuple[Decision, ...] = ("refuted", "not testable", "inconclusive", "supported")
@@ -49,7 +49,7 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
 
 def _named(part: Part) -> str:
     what = "" if part.estimand == "gain" else f"{part.estimand.replace('_', ' ')}, "
-    sides = {name: side if isinstance(side, str) else " or ".join(side) for name, side in part.within.items()}
+    sides = {name: side if isinstance(side, str) else " or ".join(map(str, side)) for name, side in part.within.items()}
     within = "".join(f" at {side} {name}" for name, side in sides.items())
     return f"{what}{', '.join(part.groups)}{within}"
 
@@ -70,6 +70,7 @@ def _verdict(claim: Claim, judged: Judged, part: Part | None) -> Verdict:
         estimate=judged.estimate,
         scale=unit_of(part) if part is not None else "probability",
         source=claim.source,
+        excludes=tuple(claim.excludes),
         p=judged.p,
         n_runs=judged.n_runs,
         method=judged.method,
@@ -125,11 +126,12 @@ def _of_conditions(asking: Asking, weights: Floats) -> Judged:
     found = contrast_of(asking, weights)
     if isinstance(found, NotEstimable):
         return _no(found.reason)
-    if part.estimand in GAINS and (why := stuck(asking, weights)):
+    if is_gain(part.estimand) and (why := stuck(asking, weights)):
         return _no(why)
-    few = f"speaks of these {asked.n_bases} bases" if any(n.startswith("model.") for n in part.contrast) else ""
-    judged = _decided(asking, Reading.of(found, len(asked.paths)), few)
-    if part.estimand not in GAINS:
+    few = any(name.startswith("model.") for name in (*part.contrast, *part.within))
+    which = f"speaks of {'this base' if asked.n_bases == 1 else f'these {asked.n_bases} bases'}" if few else ""
+    judged = _decided(asking, Reading.of(found, len(asked.paths)), which)
+    if not is_gain(part.estimand):
         return judged
     if judged.decision == "supported" and part.both_scales and (why := other_scale(asking, weights)):
         return replace(judged, decision="inconclusive", reason=f"{judged.reason}; {why}")
@@ -170,9 +172,18 @@ def _one_of(asking: Asking, readings: Sequence[Reading]) -> Judged:
     strict = [_decided(asking, reading, tests=len(readings)) for reading in readings]
     best = min(strict, key=lambda judged: judged.p if judged.p is not None else 1.0)
     if best.decision == "supported":
-        return best
-    plain = [_decided(asking, reading).decision for reading in readings]
-    return replace(best, decision="refuted" if set(plain) == {"refuted"} else "inconclusive")
+        level = 100 * (1 - (1 - CONFIDENCE) / len(readings))
+        return replace(best, reason=f"{best.reason}; interval at {level:.1f} %, for {len(readings)} pairs")
+    plain = [_decided(asking, reading) for reading in readings]
+    widest = max(plain, key=_reach)
+    every = {judged.decision for judged in plain} == {"refuted"}
+    told = f"{widest.reason}; the farthest from 0 of {len(readings)} pairs"
+    return replace(widest, decision="refuted" if every else "inconclusive", reason=told, p=best.p)
+
+
+def _reach(judged: Judged) -> float:
+    """How far from 0 an effect may be."""
+    return max(abs(judged.estimate.low), abs(judged.estimate.high)) if judged.estimate else 0.0
 
 
 def _decided(asking: Asking, reading: Reading, *more: str, tests: int = 1) -> Judged:
@@ -230,8 +241,8 @@ def _judge_course(course: Course, evidence: Evidence) -> Judged:
         trajectory = condition_trajectory(own, noises.of(own[0]))
         if not isinstance(trajectory.dip, Dip):
             return _no(trajectory.dip.reason)
-        regain = trajectory.regain_probability
-        p = trajectory.dip.probability * (regain if isinstance(regain, float) else 0.0)
+        regain = trajectory.regain_probability  # not estimable where a dip has hardly a chance: then that bounds it
+        p = trajectory.dip.probability * (regain if isinstance(regain, float) else 1.0)
         did += p >= course.probability
         did_not += p <= 1 - course.probability
         total += 1

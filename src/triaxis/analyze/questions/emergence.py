@@ -19,6 +19,7 @@ from triaxis.types import Decision, Finding, Interval, NotEstimable
 QUESTION = "emergence"
 PARAMETERS = "model.parameters"
 ACCURACY, LIKELIHOOD = "accuracy", "log-probability of the right answer"
+ALONE = f"{LIKELIHOOD} was not measured, and accuracy alone may jump where ability does not"
 SMALLEST = 0.1  # score; a jump that is worth the name of a threshold
 FEW = 3  # levels, below which a column of the bases is no scale to look along
 
@@ -72,7 +73,11 @@ def threshold_verdict(
         refuted = found.shape == "smooth" and found.largest < smallest
         return Emergence("refuted" if refuted else "inconclusive", told, None)
     if not _has_likelihood(asked, -1):
-        return Emergence("supported", f"{told}; {LIKELIHOOD} was not measured", found.at)
+        return Emergence(
+            "supported",
+            f"{told}; {ALONE}",
+            found.at,
+        )
     other = threshold_over(asked, column, LIKELIHOOD, -1)
     if isinstance(other, Threshold) and other.shape == "threshold":
         return Emergence("supported", f"{told}; and so in {LIKELIHOOD}", found.at)

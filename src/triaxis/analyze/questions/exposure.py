@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from triaxis.analyze.contrasts import Asked, cell_contrast, fit_runs, summaries
+from triaxis.analyze.contrasts import Asked, fit_runs, summaries
 from triaxis.analyze.design import Cells, level_text
 from triaxis.analyze.evidence import Evidence
 from triaxis.analyze.matched import answered
 from triaxis.analyze.questions.saturation import sizes_of
 from triaxis.stats.intervals import Floats
-from triaxis.types import Finding, Interval, Level, NotEstimable
+from triaxis.types import Finding, Level, NotEstimable
 
 EXAMPLES = "data.examples"
 SETS_THE_LENGTH = ("optimization.epochs", "optimization.steps")  # what matters of them is the number of steps
@@ -47,12 +47,6 @@ def findings(evidence: Evidence) -> list[Finding]:
         fit = fit_runs(asked, summaries(asked, "gain", "points"), "gain", "points")
         found.append(answered(asked, fit, exposure.weights, head, "points"))
     return found
-
-
-def exposure_contrast(asked: Asked) -> Interval | NotEstimable:
-    """The gain of the smallest set, repeated most, minus that of the largest, at equal steps and all else equal."""
-    found = exposure_weights(asked)
-    return found if isinstance(found, NotEstimable) else cell_contrast(asked, found.weights, "gain", "points")
 
 
 def exposure_weights(asked: Asked) -> Exposure | NotEstimable:

@@ -82,7 +82,7 @@ def front_findings(evidence: Evidence, goals: Sequence[Sequence[str]] = GOALS) -
     if isinstance(picked, NotEstimable) or isinstance(scored, NotEstimable) or not candidates:
         why = picked if isinstance(picked, NotEstimable) else NotEstimable("the runs share no checkpoint on all groups")
         return [replace(blank, estimate=why)]
-    probabilities, draws = front_probabilities(picked, candidates)
+    probabilities, draws = front_probabilities(picked, candidates, evidence.seed)
     points = [(c, step) for c in candidates for step in c.steps]
     best = sorted(range(len(points)), key=lambda i: -probabilities[i])
     found: list[Finding] = []
@@ -133,14 +133,14 @@ def _candidates(goals: Sequence[Goal]) -> list[Candidate]:
     return [*bases.values(), *found]
 
 
-def front_probabilities(goals: Sequence[Goal], candidates: Sequence[Candidate]) -> tuple[Floats, int]:
+def front_probabilities(goals: Sequence[Goal], candidates: Sequence[Candidate], seed: int) -> tuple[Floats, int]:
     """Of each candidate's each checkpoint, in order, the share of draws in which no other one beats it; and the draws.
 
     One draw is other items, the same for all candidates, and other runs of each condition.
     """
     total = sum(len(candidate.steps) for candidate in candidates)
     draws = int(np.clip(COMPARED / (total**2 * len(goals)), FEWEST, DRAWS))
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     luck = _Luck(draws, rng)
     parts = [_drawn(goals, candidate, luck) for candidate in candidates]
     return front_probability(np.concatenate(parts, axis=1)), draws

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from math import log2
 
-from triaxis.analyze.estimands import Summary
 from triaxis.analyze.evidence import Evidence
 from triaxis.analyze.paths import Path
 from triaxis.analyze.run_numbers import Answer, Number, change, conditions, each, head, mean, weighted
@@ -51,12 +50,6 @@ def late_minus_early(path: Path) -> Number | NotEstimable:
     """The score at the last checkpoint minus that at the early one (`early_row`): points."""
     row = early_row(path)
     return row if isinstance(row, NotEstimable) else change(path, len(path.steps) - 1, row)
-
-
-def early_late(path: Path) -> Summary | NotEstimable:
-    """`late_minus_early` as a run's summary, on the path's items."""
-    number = late_minus_early(path)
-    return number if isinstance(number, NotEstimable) else number.summary
 
 
 def findings(evidence: Evidence) -> list[Finding]:

@@ -37,11 +37,11 @@ def findings(evidence: Evidence) -> list[Finding]:
     for asked in evidence.asked.values():
         cells = asked.cells
         if cells.factors and (cells.identification.continuous or len(cells.design.levels) >= MANY_CONDITIONS):
-            found += _of_group(asked)
+            found += _of_group(asked, evidence.seed)
     return found
 
 
-def _of_group(asked: Asked) -> list[Finding]:
+def _of_group(asked: Asked, seed: int) -> list[Finding]:
     whole = head(asked, IMPORTANCE, ALONE, asked.cells.factors)
     whole = replace(whole, unit="share", item_pool=THIS_POOL)
     names = asked.cells.factors
@@ -59,17 +59,17 @@ def _of_group(asked: Asked) -> list[Finding]:
     inputs, x = _coded(asked, units.values)
     order = np.lexsort((units.values, *x.T))  # of runs: rows in another order change nothing
     x, y = x[order], units.values[order]
-    p = any_signal_p(inputs, x, y, FEW_TREES, PERMUTATIONS, seed=0)
+    p = any_signal_p(inputs, x, y, FEW_TREES, PERMUTATIONS, seed=seed)
     if p > 1 - CONFIDENCE:
         told = f"a forest predicts runs that it has not seen no better than chance (permutation p = {p:.2g})"
         return [refused(whole, f"{told}: shares of nothing would be made up")]
-    return _shares(asked, whole, inputs, x, y)
+    return _shares(asked, whole, inputs, x, y, seed)
 
 
-def _shares(asked: Asked, whole: Finding, inputs: list[Input], x: Floats, y: Floats) -> list[Finding]:
+def _shares(asked: Asked, whole: Finding, inputs: list[Input], x: Floats, y: Floats, seed: int) -> list[Finding]:
     names = asked.cells.factors
-    of_all = shares(inputs, forest(inputs, x, y, TREES, seed=0))
-    spread = resampled_shares(inputs, x, y, FEW_TREES, RESAMPLES, seed=0)
+    of_all = shares(inputs, forest(inputs, x, y, TREES, seed))
+    spread = resampled_shares(inputs, x, y, FEW_TREES, RESAMPLES, seed=seed)
     kept = sorted((key for key in of_all if len(key) == 2), key=lambda key: (-of_all[key], key))
     found: list[Finding] = []
     for key in [*(key for key in of_all if len(key) == 1), *kept[:MAX_PAIRS]]:
@@ -81,7 +81,7 @@ def _shares(asked: Asked, whole: Finding, inputs: list[Input], x: Floats, y: Flo
                 unit="share",
                 item_pool=THIS_POOL,
                 estimate=_interval(of_all[key], spread[key]),
-                p=input_p(inputs, x, y, key[0], FEW_TREES, PERMUTATIONS, seed=0) if alone else None,
+                p=input_p(inputs, x, y, key[0], FEW_TREES, PERMUTATIONS, seed) if alone else None,
                 method=f"functional ANOVA of a random forest of {TREES} trees; bootstrap over runs"
                 + (f"; p by {PERMUTATIONS} permutations of the factor" if alone else ""),
                 note=NOT_FIXED if alone else f"{NOT_FIXED}; {PAIR_NOTE}",

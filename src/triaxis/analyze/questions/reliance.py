@@ -102,11 +102,15 @@ def _mean_of(found: Iterable[Number | NotEstimable]) -> Number | NotEstimable:
 
 def reliances(evidence: Evidence) -> dict[str, Number | NotEstimable]:
     """The reliance of every run that has surface variants, over all its pairs of whatever kind."""
-    pairs: dict[str, list[tuple[Path, Path]]] = defaultdict(list)
+    pairs: dict[str, list[tuple[Path, Path]]] = {path.run: [] for path in evidence.paths}
     for of_kind in surfaces(evidence).values():
         for surface in of_kind:
             pairs[surface.run] += surface.pairs
-    return {run: _mean_of(reliance(*pair) for pair in own) for run, own in pairs.items()}
+    named = {run: {(one.task, other.task) for one, other in own} for run, own in pairs.items()}
+    if len({frozenset(own) for own in named.values()}) > 1:
+        left = next(f"{run} lacks {task}" for run, own in named.items() for _, task in set.union(*named.values()) - own)
+        return dict.fromkeys(pairs, NotEstimable(f"the runs have different surface variants: run {left}"))
+    return {run: _mean_of(reliance(*pair) for pair in own) for run, own in pairs.items() if own}
 
 
 def findings(evidence: Evidence) -> list[Finding]:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from triaxis.analyze.capability import beside
-from triaxis.analyze.contrasts import LEAST_VARIANCE, NO_ERROR, Asked, fit_runs, interval_of, summaries
+from triaxis.analyze.contrasts import LEAST_VARIANCE, NO_ERROR, Asked, fit_runs, summaries
 from triaxis.analyze.design import Cells, level_text
 from triaxis.analyze.evidence import Evidence
 from triaxis.analyze.matched import Matched, answered, enough_bases, matched, of_bases, regressed, slopes
@@ -39,6 +39,7 @@ class _About:
     sizes: tuple[Level, ...]
     fits: Mapping[Scale, Contrasts | NotEstimable]
     head: Finding
+    seed: int
 
     @property
     def ends(self) -> tuple[Which, ...]:
@@ -60,7 +61,7 @@ def findings(evidence: Evidence) -> list[Finding]:
                 found.append(replace(head, estimate=sizes))
                 continue
             fits = {scale: fit_runs(asked, summaries(asked, "gain", scale), "gain", scale) for scale in BOTH_SCALES}
-            about = _About(asked, factor, sizes, fits, head)
+            about = _About(asked, factor, sizes, fits, head, evidence.seed)
             overall = [*_doublings(about), *_points(about)]
             found += overall
             if any(isinstance(finding.estimate, Interval) for finding in overall):  # else nothing to tell apart
@@ -82,31 +83,6 @@ def sizes_of(cells: Cells, factor: str) -> tuple[Level, ...] | NotEstimable:
     if len(levels) > MANY:
         return NotEstimable(f"{factor} has {len(levels)} values, too many to set side by side; list a few instead")
     return levels
-
-
-def doubling_contrast(
-    asked: Asked,
-    factor: str,
-    which: Which,
-    within: Mapping[str, Level] | None = None,
-    against: Mapping[str, Level] | None = None,
-    scale: Scale = "points",
-) -> Interval | NotEstimable:
-    """The gain per doubling between the two smallest (`first`) or the two largest sizes (`last`), like with like.
-
-    `within` confines other factors to one level each. With `against`, the same at those levels is taken off: how much
-    more a doubling gives within the one than within the other.
-    """
-    fit = fit_runs(asked, summaries(asked, "gain", scale), "gain", scale)
-    weights = _doubling(asked.cells, factor, which, within)
-    if against is not None and not isinstance(weights, NotEstimable):
-        other = _doubling(asked.cells, factor, which, against)
-        weights = other if isinstance(other, NotEstimable) else weights - other
-    for reason in (weights, fit):
-        if isinstance(reason, NotEstimable):
-            return reason
-    assert not isinstance(fit, NotEstimable) and not isinstance(weights, NotEstimable)
-    return interval_of(asked, fit, weights, "gain", scale)[0]
 
 
 def _doubling(
@@ -160,7 +136,7 @@ def _doublings(about: _About) -> list[Finding]:
 def _points(about: _About) -> list[Finding]:
     """The saturation point over all conditions, and within each level of every other factor that varies."""
     return [
-        replace(saturation_finding(about.asked, about.factor, about.fits["points"], within, about.head), within=within)
+        replace(_saturation(about, within), within=within)
         for within in [{}, *(_levels_of_others(about) if len(about.sizes) >= LEAST_SIZES else [])]
     ]
 
@@ -175,10 +151,9 @@ def _levels_of_others(about: _About) -> list[Mapping[str, Level]]:
     ]
 
 
-def saturation_finding(
-    asked: Asked, factor: str, fit: Contrasts | NotEstimable, within: Mapping[str, Level], head: Finding
-) -> Finding:
+def _saturation(about: _About, within: Mapping[str, Level]) -> Finding:
     """The size from which a doubling gives less than a point, from a power law through the sizes."""
+    asked, factor, fit, head = about.asked, about.factor, about.fits["points"], about.head
     head = replace(
         head,
         quantity=f"size from which a doubling gives less than {100 * PAYS:g} point",
@@ -196,7 +171,7 @@ def saturation_finding(
     assert isinstance(found, Matched) and isinstance(fit, Contrasts) and not isinstance(sizes, NotEstimable)
     weights = [found.weights[size] for size in sizes]
     means = np.array([fit.means @ w for w in weights])
-    errors = joint_errors(fit, weights, DRAWS, np.random.default_rng(0))
+    errors = joint_errors(fit, weights, DRAWS, np.random.default_rng(about.seed))
     if errors.std() ** 2 < LEAST_VARIANCE:
         return replace(head, estimate=NotEstimable(NO_ERROR))
     law = saturation(np.array(sizes, dtype=np.float64), means, errors, PAYS)
