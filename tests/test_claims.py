@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from triaxis.analyze import analyze
-from triaxis.analyze.claims import in_order, load_claim, load_claims, shipped_claims
+from triaxis.analyze.claims import load_claims, parse_claim, shipped_claims, whole_ledger
 from triaxis.analyze.dense import build
 from triaxis.analyze.order import by_capability
 from triaxis.records.table import make_table
@@ -30,7 +30,7 @@ parts:
 
 @pytest.mark.parametrize("claim", sorted(CLAIMS))
 def test_found_when_true_and_not_when_false(claim):
-    when_true, when_false = (trial(CLAIMS[claim], case, 6) for case in ("holds", "nothing"))
+    when_true, when_false = (trial(CLAIMS[claim], case, range(6)) for case in ("holds", "nothing"))
     assert when_true.share("supported") >= 4 / 6  # at a power of .8 fewer come up 10 times in 100, and seeds are fixed
     assert when_true.false == 0
     assert when_false.false == 0
@@ -40,7 +40,7 @@ def test_found_when_true_and_not_when_false(claim):
 @pytest.mark.parametrize("claim", sorted(CLAIMS))
 def test_power_and_false_verdicts(claim):
     n = 200
-    when_true, when_false = (trial(CLAIMS[claim], case, n, seed=10_000) for case in ("holds", "nothing"))
+    when_true, when_false = (trial(CLAIMS[claim], case, range(10_000, 10_000 + n)) for case in ("holds", "nothing"))
     assert when_true.share("supported") >= 0.8
     slack = 3.5 * (0.05 * 0.95 / n) ** 0.5
     assert when_true.false <= 0.05 + slack
@@ -105,6 +105,9 @@ def test_one_seed_tests_no_claim():
         ("source: a test", "sauce: a test", "source"),
         ("groups: [far_ood]", "groups: []", "groups"),
         ("id: X1", "id: [X1", "YAML"),
+        ("id: X1", "id: X1\nid: X2", "given twice"),
+        ("direction: negative", "direction: negative\n    form: threshold", "does not read contrast"),
+        ("direction: negative", "direction: negative\n    estimand: fall", "fall"),
         ("id: X1", "id: 1X", "id"),
         ("contrast: {data.noise_rate: higher}", "contrast: {}\n    form: corner", "corner"),
         ("{data.noise_rate: higher}", "{data.noise_rate: [a, b, c]}", "pair"),
@@ -114,10 +117,10 @@ def test_one_seed_tests_no_claim():
 def test_a_faulty_claim_is_refused_by_name(tmp_path, old, new, named):
     path = tmp_path / "X1.yaml"
     path.write_text(GOOD)
-    assert load_claim(path).id == "X1"
+    assert load_claims([path])[0].id == "X1"
     path.write_text(GOOD.replace(old, new))
     with pytest.raises(TriaxisError) as told:
-        load_claim(path)
+        load_claims([path])
     assert "X1.yaml" in str(told.value)
     assert named in str(told.value)
     assert "\n" not in str(told.value)
@@ -132,7 +135,10 @@ def test_a_users_claims_are_read_from_files_and_folders(tmp_path):
     verdicts = analyze(study(**{**DEMO, "effects": {"data.noise_rate": -1.2}}).table, claims=claims).verdicts
     assert {v.claim: v.decision for v in verdicts} == dict.fromkeys(("X1", "X2", "X10"), "supported")
     with pytest.raises(TriaxisError, match="two claims have the id X1"):
-        in_order([*claims, claims[0]])
+        whole_ledger([*claims, claims[0]])
+    rival = claims[0].model_copy(update={"excludes": ["D99"]})
+    with pytest.raises(TriaxisError, match="X1: excludes D99, and there is no such claim"):
+        whole_ledger([rival])
     with pytest.raises(TriaxisError, match="holds no claim"):
         load_claims([tmp_path / "X1.yaml", _empty(tmp_path)])
 
@@ -146,13 +152,13 @@ def test_a_claim_without_cases_or_with_impossible_ones_can_not_be_tried(tmp_path
     path = tmp_path / "X1.yaml"
     path.write_text(GOOD)
     with pytest.raises(TriaxisError, match="X1: has no simulated cases"):
-        settings_of(load_claim(path), "holds")
+        settings_of(load_claims([path])[0], "holds")
     path.write_text(GOOD + "simulated: {holds: {effects: {data.noise_rate: -1}, sedes: 3}, nothing: {}}")
     with pytest.raises(TriaxisError, match="X1: simulated: unknown setting sedes"):
-        settings_of(load_claim(path), "holds")
+        settings_of(load_claims([path])[0], "holds")
     path.write_text(GOOD + "simulated: {holds: {effects: {data.noise_rate: much}}, nothing: {}}")
     with pytest.raises(TriaxisError, match="X1: simulated, effects"):
-        settings_of(load_claim(path), "holds")
+        settings_of(load_claims([path])[0], "holds")
 
 
 def test_what_both_sides_must_share_is_checked():
@@ -243,3 +249,25 @@ def test_a_gap_between_bases_counts_when_its_interval_excludes_0(items, known):
     found = by_capability(panel, "", "default", ("one", "other"))
     assert isinstance(found, NotEstimable) != known
     assert (found.reason if not known else found[1]).count("think") == 1
+
+
+def test_a_curve_that_only_levels_off_is_no_peak():
+    rates = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    climbs = {
+        f"optimization.learning_rate={rate}": size for rate, size in zip(rates, (-2.0, -0.6, 0, 0, 0), strict=True)
+    }
+    factors = {"optimization.learning_rate": rates, "optimization.steps": (160, 640)}
+    found = [reading(study(**{**DEMO, "factors": factors, "effects": climbs, "seed": seed}).table) for seed in range(4)]
+    assert {each["O1"].decision for each in found} & {"supported"} == set()
+
+
+def test_what_both_sides_must_share_has_to_be_in_the_table():
+    table = study(**{**DEMO, "factors": {"data.domains": (1, 4)}, "effects": {"data.domains": 1.5}}).table
+    found = reading(table)["D1"]
+    assert (found.decision, "does not say data.examples" in found.reason) == ("not testable", True)
+
+
+def test_a_claim_of_a_number_as_it_is_written_finds_its_level():
+    claim = parse_claim(GOOD.replace("higher", "[0.6, 0]"), "X1.yaml")
+    (verdict,) = analyze(study(**{**DEMO, "effects": {"data.noise_rate": -1.2}}).table, claims=[claim]).verdicts
+    assert verdict.decision == "supported"

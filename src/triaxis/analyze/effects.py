@@ -206,6 +206,8 @@ def _notes(
         notes.append(f"speaks of these {asked.n_bases} bases, not of bases like them")
     elif asked.n_bases >= ENOUGH_BASES:
         notes.append(f"over these {asked.n_bases} bases: says nothing of other bases")
+    if estimand == "best" and (counts[weights != 0] == 2).any():
+        notes.append("two seeds choose the best checkpoint for each other: p is below .05 in .13 of nulls")
     if (counts[weights != 0] == 1).any():
         notes.append(ONE_RUN)
         if estimand == "best":

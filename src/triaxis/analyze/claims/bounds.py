@@ -49,19 +49,31 @@ def _no_room(asking: Asking, weights: Floats, sign: float) -> str:
     part, asked = asking.part, asking.asked
     if part.contrast:
         scores = np.array([looked_at(path, _estimand(asking)) for path in asked.paths])
-        toward = (sign * weights / np.bincount(asked.cells.cell_of))[asked.cells.cell_of]
+        unit = weights / max(float(weights.clip(min=0).sum()), 1e-12)  # of a doubling the weights sum to less than 1
+        smallest = part.smallest_effect / max(float(weights.clip(min=0).sum()), 1e-12)
+        toward = (sign * unit / np.bincount(asked.cells.cell_of))[asked.cells.cell_of]
         upper = float((scores * toward.clip(min=0)).sum())  # where the claim expects the higher scores
         lower = float(-(scores * toward.clip(max=0)).sum())
-        too_low, too_high, what = upper < part.smallest_effect, lower > 1 - part.smallest_effect, "the scores are"
+        too_low, too_high, what = upper < smallest, lower > 1 - smallest, "the scores are"
     else:
         base = float(np.mean([path.scores[0] for path in asked.paths]))
         too_low = sign < 0 and base < part.smallest_effect
         too_high = sign > 0 and base > 1 - part.smallest_effect
         what = "the base is"
-    smallest = f"{100 * part.smallest_effect:g} points"
+    size = f"{100 * part.smallest_effect:g} points"
     if too_low:
-        return f"floor: {what} so near 0 that an effect of {smallest} could not show"
-    return f"ceiling: {what} so near 1 that an effect of {smallest} could not show" if too_high else ""
+        return f"floor: {what} so near 0 that an effect of {size} could not show"
+    return f"ceiling: {what} so near 1 that an effect of {size} could not show" if too_high else ""
+
+
+def at_bound(asking: Asking) -> str:
+    """Why an effect on the score could not show: the runs' last scores lie within the smallest effect of 0 or 1."""
+    last = float(np.mean([path.scores[-1] for path in asking.asked.paths]))
+    smallest = asking.part.smallest_effect
+    if smallest <= last <= 1 - smallest:
+        return ""
+    end = "floor: the scores are so near 0" if last < smallest else "ceiling: the scores are so near 1"
+    return f"{end} that an effect of {100 * smallest:g} points could not show"
 
 
 def shrunk_by_bound(asking: Asking, weights: Floats) -> str:
@@ -81,13 +93,12 @@ def shrunk_by_bound(asking: Asking, weights: Floats) -> str:
     return "ceiling: a condition is outside .1 to .9, and the logits do not exclude the effect"
 
 
-def other_scale(asking: Asking, weights: Floats) -> str:
-    """Why the logit scale doesn't bear the points out; empty where it does."""
+def other_scale(asking: Asking, weights: Floats, sign: float) -> str:
+    """Why the logit scale doesn't bear the points out, which have this sign; empty where it does."""
     found = _in_logits(asking, weights)
     if isinstance(found, NotEstimable):
         return found.reason
-    clear = any(min(sign * found.low, sign * found.high) > 0 for sign in _sides(asking))
-    return "" if clear else "scale dependent: not so in logits"
+    return "" if min(sign * found.low, sign * found.high) > 0 else "scale dependent: not so in logits"
 
 
 def _in_logits(asking: Asking, weights: Floats) -> Interval | NotEstimable:

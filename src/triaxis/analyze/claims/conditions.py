@@ -165,7 +165,7 @@ def weights_of(asking: Asking, ends: Mapping[str, Pole]) -> Floats | NotEstimabl
         scale = float(np.prod([ends[name].scale for name in names]))
         return NotEstimable(LACKING) if weights is None else np.asarray(scale * weights, dtype=np.float64)
     picked = cells.design.levels[:, index]
-    return _others(picked, high) if form == "others" else _corner(picked, high, low)
+    return _corner(picked, high, low)
 
 
 def _corner(picked: np.ndarray, high: Sequence[int], low: Sequence[int]) -> Floats | NotEstimable:
@@ -180,14 +180,6 @@ def _corner(picked: np.ndarray, high: Sequence[int], low: Sequence[int]) -> Floa
             return NotEstimable(LACKING)
         weights[at] = size / at.sum()
     return weights
-
-
-def _others(picked: np.ndarray, high: Sequence[int]) -> Floats | NotEstimable:
-    """The mean of all conditions but those at the corner."""
-    rest = ~(picked == np.array(high)).all(axis=1)
-    if not rest.any() or rest.all():
-        return NotEstimable(LACKING)
-    return np.asarray(rest / rest.sum(), dtype=np.float64)
 
 
 def unequal(asking: Asking, weights: Floats) -> str:

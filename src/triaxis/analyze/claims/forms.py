@@ -14,14 +14,16 @@ from triaxis.analyze.bases import ENOUGH_BASES, BaseTarget, base_effect
 from triaxis.analyze.claims.conditions import ALIKE, Asking, Pole, pole_of
 from triaxis.analyze.claims.numbers import run_summaries
 from triaxis.analyze.claims.reading import Reading, Settled
-from triaxis.analyze.contrasts import LEAST_VARIANCE, NO_ERROR
+from triaxis.analyze.contrasts import LEAST_VARIANCE, NO_ERROR, Asked, base_of
 from triaxis.analyze.design import Target, sorted_levels
-from triaxis.analyze.margins import Fitted
+from triaxis.analyze.margins import Fitted, margins
 from triaxis.analyze.questions.capability import capability_against_size
 from triaxis.analyze.questions.emergence import threshold_verdict
-from triaxis.analyze.questions.optimum import Curve, in_doublings, optimum_of, shift_of
+from triaxis.analyze.questions.optimum import NO_PARABOLA, Curve, in_doublings, optimum_of, shift_of
+from triaxis.stats.intervals import CONFIDENCE, Floats, t_tail
 from triaxis.types import Level, NotEstimable
 
+NOT_A_PARABOLA = NO_PARABOLA.partition(":")[0]
 ENOUGH_CONDITIONS = 8  # points of a line whose slope is to speak of conditions
 
 
@@ -88,35 +90,46 @@ def _unequal(asking: Asking, kinds: Mapping[str, Level], pole: Pole) -> str:
 
 
 def association(asking: Asking) -> Reading | NotEstimable:
-    """The slope of a condition's gain on log2 of its sharpness: what goes along, whatever brings it about."""
+    """The slope of a condition's gain on log2 of its sharpness: what goes along, whatever brings it about.
+
+    Within bases, each with a level of its own: a base is measured once, and its luck is in all its conditions.
+    """
     asked = asking.asked
     summaries = run_summaries(asking)
     if isinstance(summaries, NotEstimable):
         return summaries
-    points: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    points: dict[tuple[object, ...], list[tuple[float, float]]] = defaultdict(list)
     for path, number, cell in zip(asked.paths, summaries, asked.cells.cell_of, strict=True):
         sharpness = float(path.measures["sharpness"][-1])
         if not sharpness > 0:
             return NotEstimable("sharpness was not measured at every last checkpoint, or is not above 0")
-        points[int(cell)].append((log2(sharpness), number.value))
+        points[base_of(path), int(cell)].append((log2(sharpness), number.value))
     if len(points) < ENOUGH_CONDITIONS:
         return NotEstimable(f"an association over conditions needs {ENOUGH_CONDITIONS} of them, here {len(points)}")
     x, y = np.array([np.mean(own, axis=0) for own in points.values()]).T
-    spread = float(((x - x.mean()) ** 2).sum())
+    bases = [base for base, _ in points]
+    for base in dict.fromkeys(bases):
+        own = np.array([other == base for other in bases])
+        x[own] -= x[own].mean()
+        y[own] -= y[own].mean()
+    spread, df = float(x @ x), len(x) - len(set(bases)) - 1
     if spread < 1e-9:
-        return NotEstimable("sharpness is the same in all conditions")
-    slope = float((x - x.mean()) @ (y - y.mean()) / spread)
-    rest = y - y.mean() - slope * (x - x.mean())
-    df = len(x) - 2
-    told = f"gain per doubling of sharpness over {len(x)} conditions"
-    method = f"least squares over condition means, t with {df} df"
-    return Reading(slope, float(rest @ rest) / df / spread, df, len(asked.paths), told, method)
+        return NotEstimable("sharpness is the same in all conditions of a base")
+    if df < 1:
+        return NotEstimable("one condition a base: nothing tells sharpness from the base")
+    slope = float(x @ y / spread)
+    variance = float(((y - slope * x) ** 2).sum()) / df / spread
+    if variance < LEAST_VARIANCE:
+        return NotEstimable(NO_ERROR)
+    told = f"gain per doubling of sharpness over {len(x)} conditions, within bases"
+    return Reading(slope, variance, df, len(asked.paths), told, f"least squares over condition means, t with {df} df")
 
 
 def peak(asking: Asking) -> Reading | NotEstimable:
     """How far the gain in the middle of a number's range stands above the mean of its ends, in points, by a parabola.
 
-    A curve that only levels off bends too: support needs the top within the levels that were run.
+    A curve that only levels off bends too: support needs the top within the levels that were run, and one of these
+    clearly above both ends.
     """
     asked = asking.asked
     (factor,) = asking.part.contrast
@@ -135,7 +148,25 @@ def peak(asking: Asking) -> Reading | NotEstimable:
         told = f"top at {top:.3g} [{low:.3g}, {high:.3g}]"
         inside = float(levels[0]) <= low and high <= float(levels[-1])
         veto = "" if inside else "the top may lie beyond the levels that were run"
+    veto = veto or (
+        "" if _above_both_ends(asked, factor) else "no level is clearly above both ends: it may only level off"
+    )
     return replace(Reading.of(bend, len(asked.paths), told, found.method), veto=veto)
+
+
+def _above_both_ends(asked: Asked, factor: str) -> bool:
+    """Whether an inner level gains more than either end, the differences clear at Bonferroni's level over levels."""
+    rows = margins(asked.cells, factor, {})
+    if rows is None:
+        return False
+    fitted = Fitted.of(asked, "gain", "points")
+
+    def clear(weights: Floats) -> bool:
+        found = fitted.contrast(weights)[1]
+        return found is not None and t_tail(found.value, found.variance.value, found.variance.df) < limit
+
+    limit = (1 - CONFIDENCE) / 2 / max(1, len(rows) - 2)
+    return any(clear(row - rows[0]) and clear(row - rows[-1]) for row in rows[1:-1])
 
 
 def shift(asking: Asking) -> Reading | Settled | NotEstimable:
@@ -148,9 +179,13 @@ def shift(asking: Asking) -> Reading | Settled | NotEstimable:
         return ends
     if factor in asked.cells.factors and not in_doublings(asked.cells.levels[factor]):
         return NotEstimable(f"the levels of {factor} are not taken in doublings")
-    curves = optimum_of(asked, factor, {mover: ends[0].this})
-    if isinstance(curves, NotEstimable):
-        return curves
+    for level in (ends[0].this, ends[0].minus):
+        curve = optimum_of(asked, factor, {mover: level})
+        if isinstance(curve, NotEstimable):
+            return curve
+        if curve.note.startswith(NOT_A_PARABOLA):
+            told = f"at {mover} {level}: the curve is no parabola, so that another height would look like another place"
+            return Settled("inconclusive", told)
     found = shift_of(asked, factor, mover, ends[0].minus, ends[0].this)
     if isinstance(found, NotEstimable):
         return Settled("inconclusive", found.reason)  # the design could show it, the data do not

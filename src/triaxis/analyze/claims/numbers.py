@@ -90,26 +90,6 @@ def _fall(asking: Asking) -> Numbers:
     return found
 
 
-def _best_step(asking: Asking) -> Numbers:
-    """log2 of the step at which the score is highest, between checkpoints by a parabola through three of them."""
-    asked = asking.asked
-    if len(asked.common_steps) < 3:
-        return NotEstimable("the best step needs three checkpoints that all runs share")
-    at = np.log2(np.array(asked.common_steps, dtype=np.float64))
-    known_to = float(np.diff(at).mean()) ** 2 / 12  # the variance of a place that is known to one interval
-    return [Number(_vertex(at, path.scores[-len(at) :]), least=known_to) for path in asked.at_common_steps]
-
-
-def _vertex(at: Floats, scores: Floats) -> float:
-    """Where the parabola through the highest score and its neighbours is highest; at an end, the end."""
-    top = int(scores.argmax())
-    if top in (0, len(scores) - 1):
-        return float(at[top])
-    x, y = at[top - 1 : top + 2], scores[top - 1 : top + 2]
-    curve, slope, _ = np.polyfit(x - x[1], y, 2)
-    return float(x[1] if curve >= 0 else np.clip(x[1] - slope / (2 * curve), x[0], x[2]))
-
-
 def _memorised(after: bool) -> Callable[[Asking], Numbers]:
     """The gain up to the checkpoint at which the training tokens are known, or from there to the end.
 
@@ -190,7 +170,6 @@ def _level(name: str) -> Callable[[Asking], Numbers]:
 _QUANTITIES: Mapping[str, Callable[[Asking], Numbers]] = {
     "late": _late,
     "fall": _fall,
-    "best_step": _best_step,
     "at_equal_domain": _at_equal_domain,
     "until_memorised": _memorised(after=False),
     "after_memorised": _memorised(after=True),
@@ -200,5 +179,5 @@ _QUANTITIES: Mapping[str, Callable[[Asking], Numbers]] = {
     "loss": _level("loss"),
     "sharpness": _level("sharpness"),
 }
-_IN_DOUBLINGS = ("best_step", "response_tokens", "verified_steps", "loss", "sharpness")
+_IN_DOUBLINGS = ("response_tokens", "verified_steps", "loss", "sharpness")
 _UNITS = {"shift": "doublings", "rival": "correlation"}

@@ -44,7 +44,6 @@ Quantity = Literal[
     "mean",
     "late",
     "fall",
-    "best_step",
     "at_equal_domain",
     "until_memorised",
     "after_memorised",
@@ -55,14 +54,13 @@ Quantity = Literal[
     "sharpness",
 ]
 Direction = Literal["positive", "negative", "either", "not positive", "not negative"]
-Form = Literal["effect", "corner", "others", "peak", "shift", "association", "rival", "threshold"]
-FACTORS = {"corner": (2, 3), "others": (2, 3), "peak": (1, 1), "shift": (2, 2)}  # in a form's contrast, least and most
+Form = Literal["effect", "corner", "peak", "shift", "association", "rival", "threshold"]
+FACTORS = {"corner": (2, 3), "peak": (1, 1), "shift": (2, 2)}  # in a form's contrast, least and most
 NO_CONTRAST = ("association", "rival", "threshold")  # forms that compare no conditions
 GAINS = ("gain", "best", "mean")
 READ: Mapping[str, tuple[str, ...]] = {  # beside groups, direction and sizes, what a form reads of a part
     "effect": ("estimand", "contrast", "within", "equal", "both_scales"),
     "corner": ("estimand", "contrast", "within", "equal", "both_scales"),
-    "others": ("estimand", "contrast", "within", "equal", "both_scales"),
     "peak": ("contrast", "within"),
     "shift": ("contrast", "within"),
     "association": ("estimand", "within"),
@@ -113,6 +111,10 @@ class Part(_Strict):
             raise ValueError("equal is of the two sides of a contrast; there is none")
         if self.both_scales and self.estimand not in GAINS:
             raise ValueError(f"both_scales is for {', '.join(GAINS)}; {self.estimand} has one scale")
+        if self.estimand == "fall" and self.direction != "positive":
+            raise ValueError(
+                "fall is measured too small where the best step is missed: it can only be claimed, positive"
+            )
         if self.direction.startswith("not ") and self.planned_effect is not None:
             raise ValueError("a part that expects no effect plans none; remove planned_effect")
         if self.planned_effect is not None and self.planned_effect <= self.smallest_effect:

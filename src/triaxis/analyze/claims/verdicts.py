@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from triaxis.analyze.claims.bounds import no_room, other_scale, shrunk_by_bound, sign_of, stuck
+from triaxis.analyze.claims.bounds import at_bound, no_room, other_scale, shrunk_by_bound, sign_of, stuck
 from triaxis.analyze.claims.conditions import Asking, confined, pairs, poles, unequal, weights_of
 from triaxis.analyze.claims.forms import FORMS, of_bases
 from triaxis.analyze.claims.numbers import contrast_of, is_gain, unit_of
@@ -17,6 +17,7 @@ from triaxis.analyze.trajectories import condition_trajectory, seed_noises
 from triaxis.stats.intervals import CONFIDENCE, Floats, holm
 from triaxis.types import Decision, Dip, Interval, NotEstimable, Verdict
 
+SEVERAL, SURER = 3, 0.95
 ORDER: tuple[Decision, ...] = ("refuted", "not testable", "inconclusive", "supported")
 
 
@@ -93,21 +94,36 @@ def _no(reason: str) -> Judged:
 
 
 def _judge_part(part: Part, evidence: Evidence) -> Judged:
+    """A part's decision; that nothing is there is not said where scores so near 0 or 1 could not show it."""
     asking = confined(part, evidence)
     if isinstance(asking, NotEstimable):
         return _no(asking.reason)
-    if part.form in FORMS:
-        reading = FORMS[part.form](asking)
-        if isinstance(reading, Settled):
-            runs = len(asking.asked.paths)
-            return Judged(reading.decision, reading.reason, n_runs=runs, method=reading.method)
-        return _no(reading.reason) if isinstance(reading, NotEstimable) else _decided(asking, reading)
+    judged = _of_form(asking) if part.form in FORMS else _of_contrast(asking)
+    plain = part.form not in FORMS and is_gain(part.estimand)  # these look at each side's own scores
+    return judged if plain else _with_room(asking, judged)
+
+
+def _excluded(part: Part) -> Decision:
+    """The decision that says that there is no such effect."""
+    return "supported" if part.direction.startswith("not ") else "refuted"
+
+
+def _of_form(asking: Asking) -> Judged:
+    reading = FORMS[asking.part.form](asking)
+    if isinstance(reading, Settled):
+        return Judged(reading.decision, reading.reason, n_runs=len(asking.asked.paths), method=reading.method)
+    return _no(reading.reason) if isinstance(reading, NotEstimable) else _decided(asking, reading)
+
+
+def _of_contrast(asking: Asking) -> Judged:
+    part = asking.part
     traits = [name for name in part.contrast if name.startswith("model.") and name in asking.asked.cells.described]
     if traits:
         readings = of_bases(asking, traits[0])
-        return _no(readings.reason) if isinstance(readings, NotEstimable) else _one_of(asking, readings)
+        judged = _no(readings.reason) if isinstance(readings, NotEstimable) else _one_of(asking, readings)
+        return _with_room(asking, judged)
     if "any" in part.contrast.values():
-        return _any_pair(asking)
+        return _with_room(asking, _any_pair(asking))
     ends = poles(asking)
     if isinstance(ends, NotEstimable):
         return _no(ends.reason)
@@ -118,6 +134,12 @@ def _judge_part(part: Part, evidence: Evidence) -> Judged:
     if told := unequal(asking, weights):
         return _no(told)
     return _of_conditions(asking, weights)
+
+
+def _with_room(asking: Asking, judged: Judged) -> Judged:
+    """Not testable where nothing was found at the end of the scale."""
+    bounded = unit_of(asking.part) == "points" and judged.decision == _excluded(asking.part)
+    return _no(why) if bounded and (why := at_bound(asking)) else judged
 
 
 def _of_conditions(asking: Asking, weights: Floats) -> Judged:
@@ -133,9 +155,13 @@ def _of_conditions(asking: Asking, weights: Floats) -> Judged:
     judged = _decided(asking, Reading.of(found, len(asked.paths)), which)
     if not is_gain(part.estimand):
         return judged
-    if judged.decision == "supported" and part.both_scales and (why := other_scale(asking, weights)):
+    if (
+        judged.decision == "supported"
+        and part.both_scales
+        and (why := other_scale(asking, weights, 1.0 if found.value > 0 else -1.0))
+    ):
         return replace(judged, decision="inconclusive", reason=f"{judged.reason}; {why}")
-    excluded: Decision = "supported" if part.direction.startswith("not ") else "refuted"  # that there is no effect
+    excluded = _excluded(part)
     if judged.decision in (excluded, "inconclusive") and len(part.contrast) < 2 and (why := no_room(asking, weights)):
         return _no(why)
     if judged.decision == excluded and len(part.contrast) > 1 and (why := shrunk_by_bound(asking, weights)):
@@ -235,7 +261,10 @@ def _judge_course(course: Course, evidence: Evidence) -> Judged:
         return _no(paths.reason)
     noises = seed_noises(paths)
     did, did_not, total = 0, 0, 0
-    for own in by_condition(paths).values():
+    conditions = by_condition(paths)
+    # One condition or two decide by one or two dips: each must be surer than where several outvote a false one.
+    asked = course.probability if len(conditions) >= SEVERAL else max(course.probability, SURER)
+    for own in conditions.values():
         if len(own) < 2:
             return _no("one seed a condition: a dip is judged over seeds; run each condition with two or more")
         trajectory = condition_trajectory(own, noises.of(own[0]))
@@ -243,10 +272,10 @@ def _judge_course(course: Course, evidence: Evidence) -> Judged:
             return _no(trajectory.dip.reason)
         regain = trajectory.regain_probability  # not estimable where a dip has hardly a chance: then that bounds it
         p = trajectory.dip.probability * (regain if isinstance(regain, float) else 1.0)
-        did += p >= course.probability
-        did_not += p <= 1 - course.probability
+        did += p >= asked
+        did_not += p <= 1 - asked
         total += 1
-    told = f"{did} of {total} conditions did, {did_not} did not, each at P >= {course.probability:g}"
+    told = f"{did} of {total} conditions did, {did_not} did not, each at P >= {asked:g}"
     told += f"; more than a share of {course.share:g} is asked for"
     decision: Decision = "inconclusive"
     if did > course.share * total:
