@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from triaxis.records import Table
 
 ACCURACY = "accuracy"
+ROUNDING = 1e-9  # of a square: less is what rounding leaves, and that depends on the order of the rows
 OUTCOMES = (Outcome.TRUNCATED, Outcome.UNPARSED, Outcome.REFUSED)  # whose shares are measured
 RESPONSES = ("response_tokens", *(outcome.value for outcome in OUTCOMES), "finished")
 AVERAGED = (  # further columns, averaged over the rows of a checkpoint that have them
@@ -301,6 +302,7 @@ def _measured(rows: Ints, at: Ints, n: int, measures: _Measures, samples: Floats
         found[name] = mean(values, known)
         if name in COUNTED:
             squares = mean(values * values, known) - found[name] ** 2
+            squares = np.where(squares > ROUNDING * found[name] ** 2, squares, 0.0)  # what is left of equal counts
             found[VARIANCES[name]] = _of_mean(squares, _sums(at, n, known.astype(float)), samples)
     return found
 
