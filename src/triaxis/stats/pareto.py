@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from triaxis.stats.intervals import Floats
 
+_DIGITS = 9
 _AT_ONCE = 20_000_000  # comparisons held in memory
 
 
@@ -23,6 +24,7 @@ def front(values: Floats) -> NDArray[np.bool_]:
 def front_probability(draws: Floats) -> Floats:
     """The share of draws in which each point is on the front: (points,) of `draws` (draws, points, objectives)."""
     counts = np.zeros(draws.shape[1])
+    draws = np.round(draws, _DIGITS)  # equal values stay equal, in whichever order they were summed
     block = max(1, _AT_ONCE // (draws.shape[1] ** 2 * draws.shape[2]))
     for start in range(0, len(draws), block):
         counts += front(draws[start : start + block]).sum(axis=0)
@@ -39,6 +41,7 @@ def run_draws(deviations: Floats, item_part: Floats, runs: int, draws: int, rng:
     df = len(deviations) - 1
     own = (deviations.T @ deviations / df - item_part) / runs
     values, vectors = np.linalg.eigh((own + own.T) / 2)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
+    # The symmetric root is one matrix, whatever the signs and the order that eigenvectors come in.
+    root = vectors * np.sqrt(np.clip(values, 0.0, None)) @ vectors.T
     wide = np.sqrt(df / rng.chisquare(df, size=(draws, 1)))
     return np.asarray(wide * (rng.standard_normal((draws, len(root))) @ root.T), dtype=np.float64)
