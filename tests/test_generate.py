@@ -5,7 +5,9 @@ import random
 import pytest
 import torch
 
+from triaxis.axes.model import load_base
 from triaxis.evaluate import generate
+from triaxis.evaluate.measure import questions
 
 EOS, PAD = 1, 0
 
@@ -102,3 +104,19 @@ def test_other_attention_and_caches_give_the_same(ending_model):
     buffered = generate(ending_model, prompts, **ask)
     ending_model.set_attn_implementation("eager")
     assert generate(ending_model, prompts, **ask) == buffered
+
+
+@pytest.mark.parametrize(
+    ("begun", "opened"),
+    [("assistant:", ""), ("assistant: <think>\n", "<think>"), ("assistant: <think>\n\n</think>\n", "")],
+)
+def test_a_thought_that_the_chat_template_opens_is_part_of_the_response(begun, opened):
+    _, tokenizer = load_base("lab:weak")
+    turns = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    tokenizer.chat_template = f"{turns}{{% if add_generation_prompt %}}{begun}{{% endif %}}"
+    tasks = {"in_domain": ["chain"]}
+    settings = {"items": 2, "samples": 1, "modes": ["default", "think"], "max_new_tokens": 8, "seed": 0}
+    default, _, think, _ = questions(tasks, tokenizer, **settings)
+    assert default.prefilled == opened and think.prefilled == "<think>"
+    cut_off = f"{default.prefilled} i1 3 + 4 = 7 A 7"  # an answer within a thought is none
+    assert default.task.outcome(default.example, cut_off, False) == "truncated" or not opened

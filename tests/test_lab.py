@@ -133,11 +133,12 @@ def test_a_folder_without_weights_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_that_cannot_stop_is_refused(tmp_path: Path) -> None:
-    """pad = end is how a model never learns to end its turn."""
     tokenizer = lab_tokenizer()
-    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.eos_token = None
     save_base(new_model(0), tokenizer, PRETRAINING["weak"], tmp_path)
-    with pytest.raises(TriaxisError, match="padding token"):
+    assert load_base(str(tmp_path))[1].eos_token == "<end>", "the model's generation configuration knows"
+    (tmp_path / "generation_config.json").unlink()
+    with pytest.raises(TriaxisError, match="no end token"):
         load_base(str(tmp_path))
 
 

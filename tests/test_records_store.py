@@ -464,6 +464,7 @@ def test_a_folder_without_permission_is_told(tmp_path):
     folder = finished(tmp_path / "s")
     code = f"""
 import os, sys
+import triaxis.tasks  # which reading imports; a user without rights may not be able to
 from triaxis.records import Store, read_table
 from triaxis.types import TriaxisError
 if os.getuid() == 0:

@@ -437,14 +437,14 @@ def test_ids_don_t_change_between_versions():
 
 def test_a_base_that_has_changed_makes_other_runs():
     made = study(model={"base": ["models/a", "models/b"]}, seeds=1)
-    known = made.with_bases({"models/a": "12ab", "lab:strong": "99"})
+    known = made.with_fingerprints({"models/a": "12ab", "lab:strong": "99"})
     by_name, first = ([run.id for run in s.runs()] for s in (made, known))
     assert first[0] != by_name[0]
     assert first[1] == by_name[1]  # of which no fingerprint was given
     assert first[0].rpartition("-")[0] == by_name[0].rpartition("-")[0]  # as readable as before
-    assert next(r.id for r in made.with_bases({"models/a": "34cd"}).runs()) not in (first[0], by_name[0])
+    assert next(r.id for r in made.with_fingerprints({"models/a": "34cd"}).runs()) not in (first[0], by_name[0])
     assert [r.id for r in made.runs()] == by_name  # the study itself is as it was
-    assert [r.id for r in known.with_bases({}).runs()] == by_name
+    assert [r.id for r in known.with_fingerprints({}).runs()] == by_name
     assert known.fingerprints == {"models/a": "12ab", "lab:strong": "99"}
     assert known.to_dict() == made.to_dict()
     more = known.replace(seeds=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 AXES = ("optimization", "data", "model")
 GROUPS = ("in_domain", "near_ood", "far_ood", "general", "safety")
@@ -16,7 +16,18 @@ VARIANTS = ("symbols", "numbers", "wording")  # what a surface variant of a task
 
 Mode = Literal["default", "direct", "think"]
 Variant = Literal["symbols", "numbers", "wording"]
-Structure = Literal["long_cot", "short_cot", "no_cot"]
+Structure = Literal["long_cot", "short_cot", "no_cot", "answer_only"]
+NoiseKind = Literal[
+    "wrong_step",  # carried on to a wrong answer
+    "wrong_answer",  # after right steps
+    "wrong_step_right_answer",
+    "other_trace",  # of another problem
+    "shuffled_steps",
+    "truncated",  # breaks off within the trace
+    "missing_answer",
+    "inconsistent_format",  # of the answer
+]
+NOISE_KINDS: tuple[NoiseKind, ...] = get_args(NoiseKind)
 Level = str | int | float | bool
 Scale = Literal["points", "logit"]
 Estimand = Literal["gain", "best", "mean"]
@@ -95,7 +106,9 @@ class Checkpoint:
     step: int  # optimizer steps
     tokens: int = 0  # supervised tokens trained on so far
     epoch: float = 0.0
-    loss: float | None = None  # mean training loss per supervised token since the checkpoint before, nats
+    loss: float | None = (
+        None  # mean cross-entropy per supervised token since the checkpoint before, nats, whatever is minimised
+    )
     token_accuracy: float | None = None  # share of supervised tokens that were the most likely one, same window
 
 

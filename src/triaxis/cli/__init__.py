@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from triaxis.cli import analyze, claims, lab, run, study
+from triaxis.cli import analyze, claims, data, fetch, lab, run, study
 from triaxis.types import DiskFull, RunFailed, TriaxisError
 from triaxis.version import __version__
 
@@ -26,9 +26,11 @@ app.command("run")(run.run)
 app.command("analyze")(analyze.analyze)
 app.command("show")(analyze.show)
 app.command("records")(analyze.records)
+app.command("fetch")(fetch.fetch)
 app.add_typer(study.app, name="study")
 app.add_typer(claims.app, name="claims")
 app.add_typer(lab.app, name="lab")
+app.add_typer(data.app, name="data")
 
 
 def _version(wanted: bool) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def as_stored(study: Study) -> dict[str, object]:
     """A study as its folder keeps it; `study_of` makes the same of it."""
-    return {"study": study.to_dict(), "fingerprints": dict(study.fingerprints)}
+    return {"study": study.to_dict(), "fingerprints": dict(study.fingerprints), "notes": study.found}
 
 
 def study_of(store: Store) -> Study:
@@ -23,7 +23,7 @@ def study_of(store: Store) -> Study:
 
     stored = store.study()
     study = parse_study(stored.get("study"), where=str(store.path / "study.yaml"))
-    return study.with_bases(stored.get("fingerprints", {}))
+    return study.with_fingerprints(stored.get("fingerprints", {}), stored.get("notes", ()))
 
 
 def table_of(store: Store, study: Study) -> Table:

@@ -8,15 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
+from triaxis.cli.examples import USUAL, Showing, as_documents, print_examples
 from triaxis.cli.power import power
 
 app = typer.Typer(help="What a study would do, before it does it.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(cls=Showing)
 def check(
     study: Annotated[Path, typer.Argument(help="The study, a YAML file.")],
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes that would run it; one a core by default.")] = None,
+    show_examples: Annotated[
+        int, typer.Option(min=0, max=100, metavar="[N]", help=f"Show N training rows of each data set ({USUAL}).")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """The resolved study, its runs, its cost on this machine, and what it can and can't identify. Nothing is run."""
@@ -30,6 +34,11 @@ def check(
     declared, notes = checked(declared)
     from triaxis.execute.cost import estimate  # loads torch, which a mistake in the study need not wait for
 
+    examples: list[Any] = []
+    if show_examples:
+        from triaxis.execute.examples import examples_of
+
+        examples = list(examples_of(declared, show_examples))
     runs = declared.runs()
     processes = jobs or cores()
     with Console(stderr=True).status("calibrating on this machine"):
@@ -56,6 +65,8 @@ def check(
             "identification": identified,
             "notes": notes,
         }
+        if show_examples:
+            document["examples"] = as_documents(examples)
         print(json.dumps(document, indent=1, default=list))
         return
     print(f"{declared.name}\n\nSettings, and where each came from")
@@ -74,6 +85,8 @@ def check(
     for note in notes:
         if note not in identified:
             print(f"  {note}")
+    if show_examples:
+        print_examples(examples, Console())
 
 
 app.command("power")(power)

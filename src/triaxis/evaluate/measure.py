@@ -13,7 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from triaxis.evaluate.behaviours import Ngrams
 from triaxis.evaluate.generate import generate
 from triaxis.tasks import Task, get_task, prefill
-from triaxis.types import Item, Record
+from triaxis.tasks.verify import THINK, THINK_END
+from triaxis.types import Item, Record, TriaxisError
 
 AUTO_LENGTH = 1.5  # times the longest reference trace of a task: room to be wordier than the reference
 
@@ -27,8 +28,9 @@ class Question:
     example: Item
     sample: int
     prompt: tuple[int, ...]
-    prefilled: str
+    prefilled: str  # words in the model's mouth, and the thought that the chat template opens
     max_new_tokens: int
+    task: Task[Any]  # as it was when its items were drawn: a file may change meanwhile
 
 
 def questions(
@@ -46,17 +48,18 @@ def questions(
     `tasks` maps a group to its tasks; a mode that a task does not have is left out for it. `max_new_tokens` is a number
     or "auto": `AUTO_LENGTH` times the longest reference trace among the task's items, every structure counted.
     """
-    asked = []
+    asked, opened = [], opened_thought(tokenizer)
     for group, names in tasks.items():
         for name in names:
             task = get_task(name)
             examples = task.examples("eval", seed, items)
             limit = room_for(task, examples, tokenizer) if max_new_tokens == "auto" else int(max_new_tokens)
             for mode in [m for m in modes if m in task.modes]:
-                words = prefill(mode)
+                words = "" if opened and mode == "think" else prefill(mode)
+                said = f"{opened} {words}".strip()
                 for example in examples:
                     prompt = _prompt(tokenizer, example.prompt, words)
-                    asked += [Question(group, mode, example, k, prompt, words, limit) for k in range(samples)]
+                    asked += [Question(group, mode, example, k, prompt, said, limit, task) for k in range(samples)]
     return asked
 
 
@@ -64,8 +67,13 @@ def room_for(task: Task[Any], examples: Sequence[Item], tokenizer: PreTrainedTok
     """`AUTO_LENGTH` times the longest reference trace, in tokens of this tokenizer.
 
     For a safety task the traces that comply count too: cut short, they would read as truncated and not as harm done.
+    Raises TriaxisError where no reference trace is known.
     """
     traces = [trace for e in examples for trace in e.traces.values()]
+    if not traces:
+        raise TriaxisError(
+            f"evaluation.max_new_tokens: auto needs reference responses, and {task.name} has none; give a number"
+        )
     if task.kind == "safety":
         traces += [task.noisy(e, structure, 0) for e in examples for structure in e.traces]
     longest = max(len(tokenizer(trace, add_special_tokens=False)["input_ids"]) for trace in traces)
@@ -103,7 +111,7 @@ def measure(
     records = []
     for question, response, answer in zip(asked, responses, texts, strict=True):
         text = f"{question.prefilled} {answer}".strip()
-        task = get_task(question.example.task)
+        task = question.task
         outcome = task.outcome(question.example, text, response.finished)
         records.append(
             Record(
@@ -117,7 +125,7 @@ def measure(
                 outcome=outcome,
                 score=task.score(outcome),
                 response_tokens=len(response.tokens),
-                thought="<think>" in text,
+                thought=THINK in text,
                 finished=response.finished,
                 text=text,
                 copied=None if traces is None else traces.share(answer),
@@ -125,6 +133,17 @@ def measure(
             )
         )
     return records
+
+
+def opened_thought(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The tag of the thought that a chat template opens before the model speaks, as those of some reasoning models do;
+    else empty. The model's own words don't hold it, and without it an unfinished thought would read as a reply."""
+    turns = [{"role": "user", "content": "?"}]
+    start, whole = (
+        tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=g) for g in (False, True)
+    )
+    begun = whole[len(start) :].rpartition(THINK)
+    return THINK if begun[1] and THINK_END not in begun[2] else ""
 
 
 def _prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, prefilled: str) -> tuple[int, ...]:

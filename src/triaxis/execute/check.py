@@ -2,35 +2,108 @@
 
 from __future__ import annotations
 
-from triaxis.axes.data import training_set
-from triaxis.axes.model import fingerprint
-from triaxis.study import Study
-from triaxis.tasks import get_task, task_names
-from triaxis.types import TriaxisError
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from triaxis.axes.data import TrainingExample, check_data
+from triaxis.axes.model import base_names, fingerprint
+from triaxis.execute.data_check import Data, check_training
+from triaxis.study import OF_BASES, Study, trained_on
+from triaxis.tasks import Task, get_task, is_open, read_from, task_names, vocabulary
+from triaxis.types import Item, Level, TriaxisError
+
+SHOWN = 3  # unknown words
+HUB = "hf:"  # a source that the datasets library reads
 
 
 def checked(study: Study) -> tuple[Study, tuple[str, ...]]:
-    """The study with its bases told by what they are, and notes on what it will not see.
+    """The study with its bases, and the files that it reads, told by what they are, and its notes: what it will not
+    see, and which rows are not what a condition says.
 
-    Raises TriaxisError for what no run could follow: a task, base, level or mode that doesn't exist, more examples than
-    a task can make, a setting of one axis that another one can't take.
+    Raises TriaxisError for what no run could follow: a task, source, base, level or mode that doesn't exist, more
+    examples than a task can make, a setting of one axis that another one can't take, a row that is evaluated too, two
+    levels of the data that come to the same.
     """
-    study.check_tasks(task_names())
+    study.check_tasks(task_names(), is_open)
     conditions = [condition.settings for condition in study.conditions()]
-    known = study.with_bases({base: fingerprint(base) for base in {str(s["model.base"]) for s in conditions}})
-    # What decides which examples are drawn; structure and noise only change how they are written.
-    drawn = ("data.task", "data.difficulty", "data.examples", "data.replay_share")
-    for settings in {tuple(settings[k] for k in drawn): settings for settings in conditions}.values():
-        data = {k.removeprefix("data."): v for k, v in settings.items() if k.startswith("data.")}
-        training_set(data | {"noise_rate": 0.0}, study.seeds[0])
-    lacking = (note for group, names in study.tasks.items() for name in names for note in _modes(study, group, name))
-    return known, (*lacking, *study.notes)
+    for name in OF_BASES:
+        if len({settings[name] for settings in conditions}) > 1:
+            raise TriaxisError(f"{name}: a base is measured once, so this has one level in a study; run two studies")
+    tasks = {name: _task(name, group) for group, names in study.tasks.items() for name in names}
+    items = {name: task.examples("eval", study.evaluation.seed, study.evaluation.items) for name, task in tasks.items()}
+    trained = [_of_data(settings) for settings in conditions]
+    for data in trained:
+        check_data(data)
+    bases = {str(settings["model.base"]) for settings in conditions}
+    lab = sorted(bases.intersection(base_names()))
+    read = {name: told for name in {*tasks, *map(trained_on, conditions)} if (told := read_from(name))}
+    fingerprints = {base: fingerprint(base) for base in bases} | read
+
+    def check(data: Data, examples: Sequence[TrainingExample]) -> None:
+        if "source" in data and lab:
+            _check_words(str(data["source"]), _said(examples), lab[0])
+
+    asked = [item for listed in items.values() for item in listed]
+    found = check_training(trained, study.seeds, asked, check)
+    found += _unseen(map(trained_on, conditions), read)
+    for name, task in tasks.items():
+        _check_open(study, name, task, items[name], lab)
+    found += [note for group, names in study.tasks.items() for name in names for note in _modes(study, group, name)]
+    known = study.with_fingerprints(fingerprints, found)
+    return known, known.notes
+
+
+def _of_data(settings: Mapping[str, Level]) -> dict[str, Level]:
+    return {k.removeprefix("data."): v for k, v in settings.items() if k.startswith("data.")}
+
+
+def _unseen(sources: Iterable[str], read: Mapping[str, str]) -> list[str]:
+    """A note on each data set of the hub of which nothing says which version it is."""
+    hub = sorted({name for name in sources if name.startswith(HUB) and name not in read})
+    return [
+        f"data.source: {name} names no revision: that it has changed would go unseen; add revision=COMMIT"
+        for name in hub
+    ]
+
+
+def _task(name: str, group: str) -> Task[Any]:
+    try:
+        return get_task(name)
+    except TriaxisError as error:
+        raise TriaxisError(f"tasks.{group}: {error}") from None
+
+
+def _check_open(study: Study, name: str, task: Task[Any], items: Sequence[Item], lab: Sequence[str]) -> None:
+    """Refuse a task in plain language whose responses have no limit, or that is put to a base of the lab."""
+    if task.name in task_names():
+        return
+    if lab:
+        _check_words(name, [item.prompt for item in items], lab[0])
+    if study.evaluation.max_new_tokens == "auto" and not all(item.traces for item in items):
+        raise TriaxisError(
+            f"evaluation.max_new_tokens: auto needs reference responses, and {name} has none; give a number"
+        )
+
+
+def _said(examples: Sequence[TrainingExample]) -> list[str]:
+    return [text for e in examples for text in (e.prompt, e.response, *(turn.content for turn in e.before))]
+
+
+def _check_words(name: str, texts: Sequence[str], base: str) -> None:
+    """Refuse texts that a base of the lab can't read: it knows the words of the lab's own tasks and no other."""
+    words = dict.fromkeys(word for text in texts for word in text.split())
+    unknown = list(words.keys() - set(vocabulary()))
+    if unknown:
+        some = ", ".join(sorted(unknown)[:SHOWN])
+        raise TriaxisError(
+            f"{name}: {len(unknown):,} of its {len(words):,} words are not among those that {base} knows ({some}, ..); "
+            "a lab model can't be asked in plain language: take another base"
+        )
 
 
 def _modes(study: Study, group: str, name: str) -> list[str]:
-    """A note where a task lacks a mode of the study; an error where it has none of them, or too few items."""
+    """A note where a task lacks a mode of the study; an error where it has none of them."""
     task = get_task(name)
-    task.examples("eval", study.evaluation.seed, study.evaluation.items)
     lacking = [mode for mode in study.evaluation.modes if mode not in task.modes]
     if len(lacking) == len(study.evaluation.modes):
         have = ", ".join(task.modes)

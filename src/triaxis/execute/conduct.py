@@ -13,7 +13,7 @@ from typing import Literal
 from triaxis.execute.engine import Engine, Event
 from triaxis.execute.job import Job, Measured
 from triaxis.records import Store
-from triaxis.study import Run, Study
+from triaxis.study import OF_BASES, Run, Study, default_of
 from triaxis.types import Level
 
 Watcher = Callable[[Event], None]
@@ -96,16 +96,19 @@ def job_of(study: Study, run: Run, *, base: bool = False) -> Job:
         evaluation=study.evaluation.model_dump(mode="json"),
         done=frozenset(),
         state=None,
+        read=study.read_by(None if base else run.condition),
     )
 
 
 def evaluation_id(study: Study) -> str:
     """What a base was measured with: it is measured again where the items, the limits or the sampling differ."""
+    settings = next(iter(study.conditions())).settings  # those of a base are the same in all of them
+    told = {name: settings[name] for name in OF_BASES if settings[name] != default_of(name)}
     asked = {
         "bases": study.fingerprints,
         "tasks": study.tasks,
         "evaluation": study.evaluation.model_dump(mode="json"),
-    }
+    } | ({"model": told} if told else {})
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=list).encode()).hexdigest()[:12]
 
 

@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from triaxis.evaluate import measure, questions
+from transformers import PreTrainedTokenizerBase
+
+from triaxis.evaluate import Question, measure, questions
 from triaxis.execute.conduct import job_of
 from triaxis.execute.job import Job
-from triaxis.execute.run import prepare
-from triaxis.study import Run, Study
+from triaxis.execute.run import prepare, recipe
+from triaxis.study import Study
 from triaxis.types import Level, TriaxisError
 
 TRAIN_SECONDS = 2.0
@@ -53,7 +55,7 @@ def estimate(study: Study, jobs: int) -> tuple[Cost, Cost]:
         data = tuple(v for k, v in run.condition.settings.items() if k.startswith(("data.", "model.")))
         if data not in lengths:
             lengths[data] = _lengths(job_of(study, run))
-        each.append(_one(run, speed, lengths[data]))
+        each.append(_one(job_of(study, run), speed, lengths[data]))
     bases = {str(run.condition.settings["model.base"]) for run in runs}
     first = next(iter(lengths.values()))
     total = Cost(
@@ -95,9 +97,17 @@ def _few(job: Job) -> Job:
 def _lengths(job: Job) -> _Lengths:
     run = prepare(_few(job))
     asked = questions(job.tasks, run.tokenizer, **_asking(job))
-    structure = str(job.settings["data.structure"])
-    answers = [len(run.tokenizer(q.example.traces[structure])["input_ids"]) for q in asked]
+    answers = [_answer(question, str(job.settings["data.structure"]), run.tokenizer) for question in asked]
     return _Lengths(sum(len(r.tokens) for r in run.rows) / len(run.rows), len(asked), sum(answers))
+
+
+def _answer(question: Question, structure: str, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens of a response as the trained structure would have it; of the longest where the task has no such one."""
+    traces = question.example.traces
+    if not traces:  # then it may use all the room that it has
+        return question.max_new_tokens
+    likely = [traces[structure]] if structure in traces else list(traces.values())
+    return max(len(tokenizer(trace)["input_ids"]) for trace in likely)
 
 
 def _asking(job: Job) -> dict[str, Any]:
@@ -125,13 +135,15 @@ def _calibrate(job: Job) -> _Speed:
     while time.perf_counter() - began < TRAIN_SECONDS:
         run.training.run_to(run.training.step + 1)
     rows = run.training.step * int(job.settings["optimization.batch_size"])
-    state = 3 * sum(p.numel() * p.element_size() for p in run.model.parameters())  # weights and two moments
-    return _Speed(rows * row / (time.perf_counter() - began), generated, state)
+    trained = [p for p in run.model.parameters() if p.requires_grad]
+    state = 3 * sum(p.numel() * p.element_size() for p in trained)  # weights and two moments
+    return _Speed(run.training.recipe.passes * rows * row / (time.perf_counter() - began), generated, state)
 
 
-def _one(run: Run, speed: _Speed, lengths: _Lengths) -> Cost:
-    points = len(run.steps) - 1
-    trained = round(run.steps[-1] * int(run.condition.settings["optimization.batch_size"]) * lengths.row)
+def _one(job: Job, speed: _Speed, lengths: _Lengths) -> Cost:
+    points = len(job.steps) - 1
+    rows = job.steps[-1] * int(job.settings["optimization.batch_size"])
+    trained = round(recipe(job).passes * rows * lengths.row)
     generated = points * lengths.evaluation
     seconds = trained / speed.trained + generated / speed.generated
     return Cost(1, trained, generated, seconds, points * lengths.questions * BYTES_A_RECORD + speed.state_bytes)

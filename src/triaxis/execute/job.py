@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from triaxis.types import Checkpoint, Level, Record
@@ -21,6 +21,7 @@ class Job:
     evaluation: Mapping[str, Any]  # items, samples, temperature, max_new_tokens, modes, seed, batch_size
     done: frozenset[int]  # steps whose records are already safe
     state: str | None  # folder for the state to resume from
+    read: Mapping[str, str] = field(default_factory=dict)  # files and libraries by name, with their fingerprints
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from triaxis.axes.data import TrainingExample, training_set
-from triaxis.axes.model import load_base
+from triaxis.axes.data import TrainingExample, check_apart, training_set
+from triaxis.axes.model import ModelSettings, adapt, embeddings, load_base
 from triaxis.axes.model.lab import PRETRAINING, Pretraining, lab_tokenizer, new_model, pretraining_rows, save_base
 from triaxis.axes.optimization import Batch, Recipe, Row, Training, batches_per_epoch, collate, order, pack
 from triaxis.evaluate import Ngrams, Question, measure, questions
 from triaxis.execute.job import Job, Measured
 from triaxis.records.paths import disk_full
+from triaxis.tasks import read_from
 from triaxis.types import Checkpoint, RunFailed, TriaxisError
 
 STATE = "resume.pt"
@@ -33,8 +35,10 @@ def follow(job: Job) -> Iterator[Measured]:
 
     A checkpoint's state is written, with what the training up to it came to, before it is measured, so whoever
     consumes this must have a measurement safe before asking for the next. A base is a job whose only step is 0.
-    Raises RunFailed where the loss is not finite, TriaxisError where the settings can't be followed.
+    Raises RunFailed where the loss is not finite, TriaxisError where the settings can't be followed or what is read is
+    no longer what was checked.
     """
+    _check_read(job)
     if job.steps == (0,):
         model, tokenizer = _base(job)
         yield _measured(job, Checkpoint(0), model, tokenizer, _asked(job, model, tokenizer))
@@ -42,7 +46,7 @@ def follow(job: Job) -> Iterator[Measured]:
     missing = [step for step in job.steps if step > 0 and step not in job.done]
     model, tokenizer, examples, rows, training = prepare(job)
     asked = _asked(job, model, tokenizer)
-    _check_apart(examples, asked)
+    check_apart(examples, (question.example for question in asked))
     traces = Ngrams(example.response for example in examples) if missing else None
     reached = _resume(training, job)
     for step in (s for s in job.steps if 0 < s <= max(missing, default=0)):
@@ -55,6 +59,14 @@ def follow(job: Job) -> Iterator[Measured]:
             yield replace(measured, costs={**measured.costs, "train": (reached.seconds, reached.tokens)})
     if job.state is not None:
         shutil.rmtree(job.state, ignore_errors=True)
+
+
+def _check_read(job: Job) -> None:
+    """Refuse to train or ask on other rows than the run's id stands for."""
+    for name, told in job.read.items():
+        if (now := read_from(name)) != told:
+            what = "has changed" if now else "is gone"
+            raise TriaxisError(f"{name}: {what} since the study was checked; put it back, or run the study anew")
 
 
 @dataclass(frozen=True)
@@ -70,8 +82,8 @@ def _train(training: Training, step: int, job: Job, rows: Sequence[Row]) -> _Rea
     began, before = time.perf_counter(), training.step
     point = training.run_to(step)
     epoch = step / batches_per_epoch(len(rows), int(job.settings["optimization.batch_size"]))
-    tokens = _tokens(job, rows, range(before, step))
-    return _Reached(replace(point, epoch=epoch), time.perf_counter() - began, tokens)
+    tokens = sum(len(rows[i].tokens) for s in range(before, step) for i in _members(job, len(rows), s))
+    return _Reached(replace(point, epoch=epoch), time.perf_counter() - began, training.recipe.passes * tokens)
 
 
 class Prepared(NamedTuple):
@@ -89,13 +101,32 @@ def prepare(job: Job) -> Prepared:
     model, tokenizer = _base(job)
     examples = training_set(_axis(job, "data"), job.seed)
     rows = [render(example, tokenizer) for example in examples]
-    context = model.config.max_position_embeddings
+    _check_rows(rows, model)
+    adapt(model, ModelSettings.of(_axis(job, "model")), job.seed)
+    batches = batcher(job, rows, tokenizer.pad_token_id)
+    _check_end(batches(0), tokenizer.eos_token_id)
+    return Prepared(model, tokenizer, examples, rows, Training(model, batches, recipe(job)))
+
+
+def _check_rows(rows: Sequence[Row], model: PreTrainedModel) -> None:
+    """Refuse rows that the model can't take in, rather than cut them."""
+    context, known = model.config.max_position_embeddings, embeddings(model)
     for row in rows:
         if len(row.tokens) > context:
             long = f"{len(row.tokens)} tokens exceed the context of {context}"
-            raise TriaxisError(f"training row {row.id}: {long}; no trace is cut, take shorter ones")
-    training = Training(model, batcher(job, rows, tokenizer.pad_token_id), recipe(job))
-    return Prepared(model, tokenizer, examples, rows, training)
+            count = sum(len(other.tokens) > context for other in rows)
+            many = f" ({count:,} of {len(rows):,} rows do)" if count > 1 else ""
+            raise TriaxisError(f"training row {row.id}: {long}{many}; no trace is cut, take shorter ones")
+        if max(row.tokens) >= known:
+            raise TriaxisError(f"training row {row.id}: holds a token that the model has no embedding for")
+
+
+def _check_end(batches: Sequence[Batch], end: int) -> None:
+    """Make sure that the end token of every row is learned, whatever the padding token is: a model that never learned
+    it never stops."""
+    for batch in batches:
+        if int((batch.labels == end).sum()) < len(batch.ids):
+            raise TriaxisError(f"training row {batch.ids[0]} or one beside it: its end token carries no loss")
 
 
 def pretrain(name: str, out: Path) -> Iterator[Checkpoint]:
@@ -148,8 +179,13 @@ def recipe(job: Job) -> Recipe:
         optimizer=str(chosen["optimizer"]),
         schedule=str(chosen["schedule"]),
         warmup_ratio=float(chosen["warmup_ratio"]),
+        decay_start=float(chosen["decay_start"]),
+        final_ratio=float(chosen["final_ratio"]),
         weight_decay=float(chosen["weight_decay"]),
         gradient_clip=float(chosen["gradient_clip"]) or None,
+        loss=str(chosen["loss"]),
+        label_smoothing=float(chosen["label_smoothing"]),
+        sam_rho=float(chosen["sam_rho"]),
         seed=job.seed,
     )
 
@@ -157,48 +193,88 @@ def recipe(job: Job) -> Recipe:
 def render(example: TrainingExample, tokenizer: PreTrainedTokenizerBase) -> Row:
     """A training example in tokens through the chat template, loss on the response and its end token alone.
 
-    Raises TriaxisError where the template renders the prompt differently once an answer follows, or loses the
-    response's end: either would train on the wrong tokens in silence.
+    What a template puts after the end token is left out: generation never gets there. Raises TriaxisError where the
+    template renders the prompt differently once an answer follows, or loses the response's end or a part of it, such
+    as its think tags: each would train on the wrong tokens in silence.
     """
-    asked = [{"role": "user", "content": example.prompt}]
-    prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
-    whole = tokenizer.apply_chat_template(
-        [*asked, {"role": "assistant", "content": example.response}], return_dict=False
-    )
+    asked = [{"role": turn.role, "content": turn.content} for turn in example.before]
+    asked.append({"role": "user", "content": example.prompt})
+    try:
+        prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
+        whole = tokenizer.apply_chat_template(
+            [*asked, {"role": "assistant", "content": example.response}], return_dict=False
+        )
+    except TemplateError as problem:
+        raise TriaxisError(f"training row {example.id}: the chat template refuses it ({problem})") from None
     if whole[: len(prompt)] != prompt:
-        raise TriaxisError(f"training row {example.id}: the chat template changes the prompt once an answer follows it")
-    if tokenizer.eos_token_id not in whole[len(prompt) :]:
-        raise TriaxisError(f"training row {example.id}: the chat template puts no end token after the response")
+        raise TriaxisError(
+            f"training row {example.id}: the chat template changes the prompt once an answer follows it "
+            "(some open a thought in the prompt alone); give another template (model.chat_template)"
+        )
+    completion, end = whole[len(prompt) :], tokenizer.eos_token_id
+    if end not in completion:
+        after = tokenizer.decode(completion[-2:])
+        raise TriaxisError(
+            f"training row {example.id}: the chat template puts no end token after the response; it ends in {after!r}, "
+            f"and the end token is {tokenizer.eos_token}: give another template (model.chat_template)"
+        )
     if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in whole:
         raise TriaxisError(f"training row {example.id}: holds a word that the base's tokenizer doesn't know")
-    return Row(example.id, tuple(whole), len(prompt))
+    completion = completion[: len(completion) - completion[::-1].index(end)]
+    _check_kept(example, completion, tokenizer)
+    return Row(example.id, (*prompt, *completion), len(prompt))
+
+
+def _check_kept(example: TrainingExample, completion: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a row whose response is not all there, white space apart, or holds the end token before its end."""
+    if tokenizer.eos_token_id in completion[:-1]:
+        raise TriaxisError(f"training row {example.id}: its response holds the end token {tokenizer.eos_token}")
+    text = "".join(tokenizer.decode(completion[:-1], clean_up_tokenization_spaces=False).split())
+    if "".join(example.response.split()) not in text:
+        lost = next((word for word in example.response.split() if word not in text), "")
+        raise TriaxisError(
+            f"training row {example.id}: the chat template or the tokenizer changes the response"
+            f"{f' (it loses {lost[:40]!r})' if lost else ''}; give a template that keeps it (model.chat_template)"
+        )
 
 
 def batcher(job: Job, rows: Sequence[Row], pad: int) -> Callable[[int], list[Batch]]:
     """The micro-batches of each optimizer step: the run's order, padded, or laid end to end where packing is on."""
-    size = int(job.settings["optimization.batch_size"])
     micro = int(job.settings["optimization.micro_batch_size"])
     length = max(len(r.tokens) for r in rows) if job.settings["optimization.packing"] else None
 
     def of(step: int) -> list[Batch]:
-        members = [rows[i] for i in order(len(rows), size, step, job.seed)]
+        members = [rows[i] for i in _members(job, len(rows), step)]
         parts = [members[i : i + micro] for i in range(0, len(members), micro)]
         return [collate(p, pad) if length is None else pack(p, pad, length) for p in parts]
 
     return of
 
 
+def _members(job: Job, rows: int, step: int) -> list[int]:
+    """The numbers of the rows of a batch: shuffled by epoch, but for a curriculum, which is the order of its data."""
+    size = int(job.settings["optimization.batch_size"])
+    if job.settings.get("data.mixture") != "curriculum":
+        return order(rows, size, step, job.seed)
+    first = size * (step % batches_per_epoch(rows, size))
+    return list(range(rows))[first : first + size]
+
+
 def _base(job: Job) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     torch.set_num_threads(1)  # an engine runs several jobs at once; two threads each are slower on the same cores
     disable_progress_bar()  # a bar for every model that is loaded says nothing about the study
-    return load_base(str(job.settings["model.base"]))
+    settings = ModelSettings.of(_axis(job, "model"))
+    return load_base(settings.base, settings)
 
 
 def _asked(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[Question]:
     chosen = {k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
     asked = questions(job.tasks, tokenizer, **chosen)
     context = model.config.max_position_embeddings
+    unknown = tokenizer.unk_token_id
     for question in asked:
+        if unknown is not None and unknown in question.prompt:
+            raise TriaxisError(f"{question.example.id}: asks with a word that the base's tokenizer doesn't know")
         if len(question.prompt) + question.max_new_tokens > context:
             raise TriaxisError(
                 f"evaluation.max_new_tokens: a prompt of {len(question.prompt)} tokens ({question.example.id}) and an "
@@ -207,25 +283,8 @@ def _asked(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
     return asked
 
 
-def _check_apart(examples: Sequence[TrainingExample], asked: Sequence[Question]) -> None:
-    """Train and evaluation never meet: by construction, and here by looking."""
-    held_out = {q.example.prompt: q.example.id for q in asked}
-    for example in examples:
-        if example.prompt in held_out:
-            other = held_out[example.prompt]
-            raise TriaxisError(
-                f"training row {example.id} is evaluated too, as {other}: its task doesn't keep them apart"
-            )
-
-
 def _axis(job: Job, axis: str) -> dict[str, Any]:
     return {k.removeprefix(f"{axis}."): v for k, v in job.settings.items() if k.startswith(f"{axis}.")}
-
-
-def _tokens(job: Job, rows: Sequence[Row], steps: range) -> int:
-    """Tokens that went through the model in these steps, padding not counted."""
-    size = int(job.settings["optimization.batch_size"])
-    return sum(len(rows[i].tokens) for step in steps for i in order(len(rows), size, step, job.seed))
 
 
 def _measured(

@@ -153,15 +153,16 @@ def _measured_only(raw: pa.Table) -> pa.Table:
 
 def _with_variants(raw: pa.Table) -> pa.Table:
     """With what each task varies of which, where one of them does; a task that isn't ours varies nothing."""
-    from triaxis.tasks import get_task, task_names
+    from triaxis.tasks import get_task, surface_of, task_names
 
     column = pc.dictionary_encode(raw["task"]).unify_dictionaries().combine_chunks()
     names = column.dictionary.to_pylist()
-    ours = {name: get_task(name) for name in names if name in task_names()}
-    if not any(task.variant_of for task in ours.values()):
+    ours = {name: (get_task(name).variant_of, get_task(name).variant) for name in names if name in task_names()}
+    varied = {name: surface_of(name) or ours.get(name) or ("", None) for name in names}
+    if not any(of for of, _ in varied.values()):
         return raw
-    for name in ("variant_of", "variant"):
-        told = pa.array([getattr(ours.get(task), name, None) or None for task in names], pa.string())
+    for place, name in enumerate(("variant_of", "variant")):
+        told = pa.array([varied[task][place] or None for task in names], pa.string())
         raw = raw.append_column(name, pc.dictionary_encode(told.take(column.indices)))
     return raw
 

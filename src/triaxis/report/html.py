@@ -6,8 +6,12 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from triaxis.types import Analysis, TriaxisError
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 def write_html(
@@ -25,7 +29,11 @@ def write_html(
     are (id, state, cost). The same input gives the same bytes. The file is written beside its place and then moved, so
     that a reader never sees half of it. Raises TriaxisError where the file can't be written.
     """
-    text = render(analysis, title=title, provenance=provenance, settings=settings, runs=runs)
+    return save(render(analysis, title=title, provenance=provenance, settings=settings, runs=runs), path)
+
+
+def save(text: str, path: str | Path) -> Path:
+    """Write a page beside its place and move it there. Raises TriaxisError where it can't be written."""
     path = Path(path)
     if path.is_dir():
         raise TriaxisError(f"{path} is a folder: name a file for the report, such as {path / 'report.html'}")
@@ -46,12 +54,18 @@ def render(
     runs: Iterable[Sequence[object]] = (),
 ) -> str:
     """The page as text; Jinja and Plotly are imported here and not before."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
     from triaxis.report.page import build
 
     page = build(analysis, title=title, provenance=provenance, settings=settings, runs=runs)
+    return template("report.html").render(page=page, plotly=get_plotlyjs() if page.plots else "")
+
+
+def template(name: str) -> Template:
+    """One of the page templates, which escapes what it sets."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -59,7 +73,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(page=page, plotly=get_plotlyjs() if page.plots else "")
+    return environment.get_template(name)
 
 
 def _write(path: Path, content: bytes) -> None:

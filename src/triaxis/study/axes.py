@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
+from hashlib import sha256
 from math import ceil
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from triaxis.study.fields import AS_WHOLE, Amount, Count, Folder, Name, Positive, Range, Share, Strict, Value
 from triaxis.study.mistakes import Mistake, first_mistake, shown, unknown
-from triaxis.types import AXES, Level, Structure
+from triaxis.types import AXES, Level, NoiseKind, Structure
 
 DEFAULT_STEPS = 128  # where neither steps nor epochs are given; the lab's trajectories have shown their shape by then
 MAX_STEPS, MAX_EPOCHS, MAX_EXAMPLES = (
@@ -22,6 +24,8 @@ MAX_STEPS, MAX_EPOCHS, MAX_EXAMPLES = (
     100_000_000,
 )  # far above any study; a slip of the pen is not
 REPLAY_TASK = "refusal"  # what `data.replay_share` trains on
+RATE, KIND = "data.noise_rate", "data.noise_kind"
+NO_KIND = "none"  # the level of `data.noise_kind` where there is no noise
 
 
 def difficulty_levels(difficulty: str) -> tuple[int, ...] | None:
@@ -50,10 +54,12 @@ def _difficulty(value: object) -> object:
 class Optimization(Strict):
     """How a run is trained."""
 
-    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
+    optimizer: Literal["adamw", "adafactor", "sgd", "lion", "muon"] = "adamw"
     learning_rate: Positive = 3e-4  # of the peak, after warm-up
-    schedule: Literal["constant", "linear", "cosine", "wsd"] = "cosine"
+    schedule: Literal["constant", "linear", "cosine", "wsd", "inverse_sqrt"] = "cosine"
     warmup_ratio: Share = 0.1  # of all steps
+    decay_start: Share = 0.8  # of all steps, where wsd begins to fall
+    final_ratio: Share = 0.0  # of the peak rate, where a schedule that falls ends
     steps: Annotated[int, AS_WHOLE, Field(ge=1, le=MAX_STEPS)] | None = None  # optimizer steps
     epochs: Annotated[float, Field(gt=0, le=MAX_EPOCHS)] | None = None  # passes over the examples; instead of steps
     batch_size: Count = 32  # examples an optimizer step
@@ -61,26 +67,67 @@ class Optimization(Strict):
     weight_decay: Amount = 0.01
     gradient_clip: Amount = 1.0  # of the gradient's norm; 0 is off
     packing: bool = False
+    loss: Literal["nll", "dft"] = "nll"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    sam_rho: Amount = 0.0  # the radius of sharpness-aware minimization; 0 is off
+
+
+UNHEARD: Mapping[str, tuple[str, ...]] = {  # by which schedules
+    "decay_start": ("constant", "linear", "cosine", "inverse_sqrt"),
+    "final_ratio": ("constant",),
+}
+
+Mixture = Literal["as_is", "balanced", "easy_only", "hard_only", "curriculum"]
 
 
 class Data(Strict):
-    """What a run is trained on."""
+    """What a run is trained on: a task of the lab, or a source."""
 
-    task: Name
+    task: Name | None = None  # of the lab
+    source: Folder | None = None  # a file of examples or a reasoning-gym task, instead of a task
     examples: Annotated[int, AS_WHOLE, Field(ge=1, le=MAX_EXAMPLES)] = 4096
     structure: Structure = "short_cot"
-    noise_rate: Share = 0.0  # of the examples that carry a wrong step
+    noise_rate: Share = 0.0  # of the examples that are made bad
+    noise_kind: NoiseKind = "wrong_step"  # in which way
+    mixture: Mixture = "as_is"  # of difficulties, and in which order they come
     difficulty: Annotated[str, BeforeValidator(_difficulty)] = "all"
     replay_share: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the examples that are of the safety task instead
 
 
+def _template(value: object) -> object:
+    """A file with the digest of its content, so that a run's id knows the template and not its file's name alone."""
+    if not isinstance(value, str) or value == "tokenizer" or re.search("#[0-9a-f]{12}$", value):
+        return value
+    try:
+        content = Path(value).read_bytes()
+    except (OSError, ValueError) as problem:
+        raise ValueError(f"{shown(value)} can't be read ({getattr(problem, 'strerror', problem)})") from None
+    return f"{value}#{sha256(content).hexdigest()[:12]}"
+
+
+def _layers(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"\s*[\w.-]+(\s*[,\s]\s*[\w.-]+)*\s*", value):
+        raise ValueError(f"must be all-linear or names of layers (q_proj, v_proj), got {shown(value)}")
+    return value
+
+
 class Model(Strict):
-    """What a run starts from."""
+    """What a run starts from, and which of its weights are trained."""
 
     base: Folder
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2", "flex_attention"] = "auto"
+    gradient_checkpointing: bool = False
+    lora_rank: Annotated[int, AS_WHOLE, Field(ge=0, le=65536)] = 0  # of the adapters; 0 trains all weights
+    lora_alpha: Positive = 32.0  # adapters are scaled by alpha / rank: one learning rate serves many ranks
+    lora_targets: Annotated[Name, BeforeValidator(_layers)] = "all-linear"  # or names of layers
+    chat_template: Annotated[Folder, BeforeValidator(_template)] = "tokenizer"  # or a file
+    trust_remote_code: bool = False  # that comes with a model
 
 
 AXIS_MODELS: Mapping[str, type[Strict]] = {"optimization": Optimization, "data": Data, "model": Model}
+OF_BASES = ("model.dtype", "model.attention", "model.chat_template", "model.trust_remote_code")  # how one is measured
+TRAINED_ON = ("data.task", "data.source")  # a study gives one of them
 SETTINGS: tuple[str, ...] = tuple(f"{axis}.{key}" for axis in AXES for key in AXIS_MODELS[axis].model_fields)
 
 
@@ -139,20 +186,63 @@ def section_of(axis: str, raw: object) -> dict[str, Value]:
     for key, info in fields.items():
         if info.is_required() and key not in raw:
             raise Mistake(f"{axis}.{key}", "missing; every study names it")
-    return {key: value_of(f"{axis}.{key}", raw[key]) for key in fields if key in raw}
+    if axis == "data":
+        given = [name for name in TRAINED_ON if name.partition(".")[2] in raw]
+        if not given:
+            raise Mistake("data.task", "missing; every study names it, or data.source instead")
+        if len(given) > 1:
+            raise Mistake("data.source", "given with data.task, and a run trains on one of them; remove one")
+    section = {key: value_of(f"{axis}.{key}", raw[key]) for key in fields if key in raw}
+    if axis == "optimization":
+        _refuse_unheard(section)
+    return section
+
+
+def _refuse_unheard(section: Mapping[str, Value]) -> None:
+    """Refuse, as a Mistake, what the schedule pays no heed to: conditions that are one would pass for several."""
+    chosen = section.get("schedule", Optimization.model_fields["schedule"].get_default())
+    schedules = chosen if isinstance(chosen, tuple) else (chosen,)
+    for key, deaf in UNHEARD.items():
+        without = [str(schedule) for schedule in schedules if schedule in deaf]
+        if key not in section or not without:
+            continue
+        if len(without) == len(schedules):
+            raise Mistake(f"optimization.{key}", f"has no effect under the schedule {' or '.join(without)}; remove it")
+        if isinstance(section[key], tuple | Range):
+            some = f"varies, and has no effect under the schedule {' or '.join(without)}"
+            raise Mistake(f"optimization.{key}", f"{some}, so that conditions would be one; give it one value")
+    ratios = section.get("final_ratio")
+    if "inverse_sqrt" in schedules and isinstance(ratios, tuple) and 0 in ratios:
+        raise Mistake("optimization.final_ratio", "0 leaves inverse_sqrt its own end; as a factor, list ratios above 0")
 
 
 def resolve(given: Mapping[str, Level]) -> dict[str, Level]:
-    """Every setting `axis.key` of a condition from those given: defaults filled in; steps or epochs, never both."""
-    full: dict[str, Level | None] = {
-        name: given.get(name, AXIS_MODELS[name.split(".")[0]].model_fields[name.split(".")[1]].get_default())
-        for name in SETTINGS
-    }
+    """Every setting `axis.key` of a condition from those given: defaults filled in; steps or epochs, never both.
+
+    Without noise there is no kind of it, and `data.noise_kind` is its default: the same data has the same settings.
+    """
+    full: dict[str, Level | None] = {name: given.get(name, default_of(name)) for name in SETTINGS}
     if full["optimization.steps"] is None and full["optimization.epochs"] is None:
         full["optimization.steps"] = DEFAULT_STEPS
     if full["optimization.micro_batch_size"] is None:
         full["optimization.micro_batch_size"] = full["optimization.batch_size"]
+    begins, risen = full["optimization.decay_start"], full["optimization.warmup_ratio"]
+    if full["optimization.schedule"] == "wsd" and float(begins or 0) < float(risen or 0):
+        raise Mistake("optimization.decay_start", f"{begins} is before the warm-up ends ({risen}); raise it")
+    if not full[RATE]:
+        full[KIND] = Data.model_fields["noise_kind"].get_default()
     return {name: level for name, level in full.items() if level is not None}
+
+
+def default_of(name: str) -> Any:
+    """The default of a setting `axis.key`; pydantic's own mark of a missing one where it has none."""
+    axis, _, key = name.partition(".")
+    return AXIS_MODELS[axis].model_fields[key].get_default()
+
+
+def trained_on(settings: Mapping[str, Level]) -> str:
+    """What a condition trains on: its task, or its source."""
+    return next(str(settings[name]) for name in TRAINED_ON if name in settings)
 
 
 def total_steps(settings: Mapping[str, Level]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,15 +18,27 @@ from pydantic import (
     field_validator,
 )
 
-from triaxis.study.axes import MAX_STEPS, SETTINGS, level_of, resolve, section_of, total_steps
+from triaxis.study.axes import (
+    KIND,
+    MAX_STEPS,
+    NO_KIND,
+    RATE,
+    SETTINGS,
+    TRAINED_ON,
+    level_of,
+    resolve,
+    section_of,
+    total_steps,
+)
 from triaxis.study.design import Design, Exclusion, Point, combinations
 from triaxis.study.evaluation import Budget, Evaluation
 from triaxis.study.fields import AS_IS, MAX_WHOLE, Names, Range, Strict, Value
 from triaxis.study.identify import Identification, identify
 from triaxis.study.ids import run_id
 from triaxis.study.mistakes import Mistake, first_mistake, nearest, shown, unknown
-from triaxis.study.notes import notes_on, refuse_trained
+from triaxis.study.notes import coinciding, notes_on, refuse_trained
 from triaxis.study.reading import read_text, read_yaml
+from triaxis.study.trained import source_of
 from triaxis.study.trajectory import Trajectory
 from triaxis.types import AXES, GROUPS, Level, TriaxisError
 
@@ -36,7 +48,10 @@ MAX_RUNS = 100_000
 
 @dataclass(frozen=True)
 class Condition:
-    """A point in the three axes: one level of every factor, and every setting `axis.key` resolved."""
+    """A point in the three axes: one level of every factor, and every setting `axis.key` resolved.
+
+    Where there is no noise, the level of `data.noise_kind` is none.
+    """
 
     levels: Mapping[str, Level]
     settings: Mapping[str, Level]
@@ -113,7 +128,8 @@ class Study(Strict):
     budget: Budget = Budget()
     _where: str = PrivateAttr(default="study")
     _user: frozenset[str] = PrivateAttr(default=frozenset())
-    _bases: dict[str, str] = PrivateAttr(default={})
+    _fingerprints: dict[str, str] = PrivateAttr(default={})
+    _found: tuple[str, ...] = PrivateAttr(default=())
 
     @field_validator("tasks")
     @classmethod
@@ -149,6 +165,7 @@ class Study(Strict):
         """Every resolved setting with its source, in the order of the study's sections."""
         first = self.conditions()[0].settings
         axes: dict[str, Any] = {name: self.factors.get(name, first[name]) for name in SETTINGS if name in first}
+        axes |= {name: self._fixed[name] for name in (KIND,) if name in self._fixed}  # the first may be without noise
         axes |= {name: str(value) for name, value in self.given.items() if isinstance(value, Range)}
         if "optimization.micro_batch_size" not in self.given:
             axes["optimization.micro_batch_size"] = axes["optimization.batch_size"]
@@ -209,18 +226,27 @@ class Study(Strict):
 
     @cached_property
     def _conditions(self) -> tuple[Condition, ...]:
-        fixed: Point = {n: value for n, value in self.given.items() if not isinstance(value, tuple | Range)}
-        return tuple(Condition(point, resolve(fixed | point)) for point in self._points)
+        """Points that come to the same settings are one condition: counted twice it would pass for a replicate."""
+        found: dict[tuple[Level, ...], Condition] = {}
+        for point in self._points:
+            settings = resolve(self._fixed | point)
+            levels = point | {name: NO_KIND for name in (KIND,) if name in point and not settings[RATE]}
+            found.setdefault(tuple(settings.values()), Condition(levels, settings))
+        return tuple(found.values())
+
+    @cached_property
+    def _fixed(self) -> Point:
+        return {n: value for n, value in self.given.items() if not isinstance(value, tuple | Range)}
 
     def conditions(self) -> tuple[Condition, ...]:
-        """The design's conditions, in a stable order."""
+        """The design's conditions, in a stable order, each once."""
         return self._conditions
 
     def runs(self) -> tuple[Run, ...]:
         """Every condition with the first seed, then with the next: what is there when a study stops is balanced.
 
         An id is a function of nothing but what the run does: of its settings, trajectory, evaluation, tasks and seed,
-        and of the fingerprint of its base where there is one.
+        and of the fingerprints of its base, its source and its tasks where there are any.
         """
         evaluation, tasks = self.evaluation.model_dump(), {group: sorted(names) for group, names in self.tasks.items()}
         runs = []
@@ -228,46 +254,71 @@ class Study(Strict):
             for condition in self._conditions:
                 steps = self.trajectory.steps_for(condition.total_steps)
                 done = {"steps": steps, "evaluation": evaluation, "tasks": tasks, "seed": seed}
-                base = self._bases.get(str(condition.settings["model.base"]))
+                base = self._fingerprints.get(str(condition.settings["model.base"]))
                 done |= {"base": base} if base else {}
+                read = self.read_by(condition)
+                done |= {"read": read} if read else {}
                 runs.append(Run(run_id(condition.settings, done), condition, seed, steps))
         return tuple(runs)
 
-    def with_bases(self, fingerprints: Mapping[str, str]) -> Study:
-        """The study whose run ids depend on what the bases are, not on their names alone.
+    def read_by(self, condition: Condition | None) -> dict[str, str]:
+        """What a run of the condition reads besides its base (without a condition: what is asked of every base), by
+        name, with the fingerprint; what has none is left out."""
+        names = {name for asked in self.tasks.values() for name in asked}
+        settings = condition.settings if condition is not None else {}
+        names |= {str(settings[name]) for name in TRAINED_ON if name in settings}
+        return {name: self._fingerprints[name] for name in sorted(names) if name in self._fingerprints}
 
-        `fingerprints` maps a base to a short hash of its weights and tokenizer, and takes the place of those given
-        before; bases that it leaves out keep the ids of their names. It is no part of the study's file.
+    def with_fingerprints(self, fingerprints: Mapping[str, str], notes: Sequence[str] = ()) -> Study:
+        """The study whose run ids depend on what is read, not on its name alone.
+
+        `fingerprints` maps a base to a short hash of its weights and tokenizer, a source or task that is read from a
+        file to one of the file; it takes the place of those given before, and what it leaves out keeps the ids of its
+        name. `notes` are what was seen when these were read, and go before the study's own. Neither is a part of the
+        study's file.
         """
         study = self.model_copy()
-        study._bases = dict(fingerprints)
+        study._fingerprints, study._found = dict(fingerprints), tuple(notes)
         return study
 
     @property
     def fingerprints(self) -> Mapping[str, str]:
-        """Base to fingerprint, as given to `with_bases`."""
-        return dict(self._bases)
+        """What is read, by name, to its fingerprint, as given to `with_fingerprints`."""
+        return dict(self._fingerprints)
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        """The notes that were given to `with_fingerprints`."""
+        return self._found
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What weakens the study's claims without making them wrong, a sentence each."""
-        return notes_on(self._resolved, self.tasks, len(self.seeds))
-
-    @property
-    def _resolved(self) -> list[Mapping[str, Level]]:
-        return [condition.settings for condition in self._conditions]
+        settings = [condition.settings for condition in self._conditions]
+        one = coinciding(settings, len(self._points), self.given.get(KIND))
+        return (*self._found, *one, *notes_on(settings, self.tasks, len(self.seeds)))
 
     def identification(self) -> Identification:
         """What the design identifies, from every resolved setting, so that what moves with steps is known too."""
-        return identify(self._resolved, len(self.seeds))
+        # As the study says them: a kind of noise that is fixed is no factor, though some conditions have no noise.
+        told = [{**c.settings, **self._fixed, **c.levels} for c in self._conditions]
+        return identify(told, len(self.seeds))
 
-    def check_tasks(self, known: Sequence[str]) -> None:
-        """Refuse, as a TriaxisError with the nearest name, a task that isn't among those known."""
-        trained = self.given["data.task"]
+    def check_tasks(self, known: Sequence[str], opened: Callable[[str], bool] = lambda name: False) -> None:
+        """Refuse, as a TriaxisError with the nearest name, a task that isn't among those known.
+
+        `opened` says of a name whether it belongs to no list, such as a file's; those are for others to check, and no
+        `data.task`.
+        """
+        trained = self.given.get("data.task", ())
         asked = [("data.task", str(name)) for name in (trained if isinstance(trained, tuple) else (trained,))]
+        for path, name in asked:
+            if opened(name):
+                instead = f"give it as data.source: {source_of(name)}"
+                raise TriaxisError(f"{self._where}: {path}: {name} is no task of the lab; {instead}")
         asked += [(f"tasks.{group}", name) for group, names in self.tasks.items() for name in names]
         for path, name in asked:
-            if name not in known:
+            if name not in known and not opened(name):
                 near = nearest(name, known)
                 hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
                 raise TriaxisError(f"{self._where}: {path}: no task {shown(name)}; {hint}")
@@ -288,7 +339,7 @@ class Study(Strict):
             data[section] = {**data.get(section, {}), **change} if merge else change
             names |= {f"{section}.{key}" for key in change} if merge else {section}
         study = parse_study(data, self._where)
-        study._user, study._bases = self._user | names, self._bases
+        study._user, study._fingerprints = self._user | names, self._fingerprints
         return study
 
 
@@ -308,6 +359,8 @@ def _check_conditions(study: Study) -> None:
             many = f"{settings['optimization.epochs']} make {condition.total_steps:,} steps"
             raise Mistake("optimization.epochs", f"{many}, more than {MAX_STEPS:,}; take fewer")
         study.trajectory.steps_for(condition.total_steps)
+    if isinstance(study.given.get(KIND), tuple) and not any(c.settings[RATE] for c in study.conditions()):
+        raise Mistake(KIND, f"varies, and {RATE} is 0 throughout: there is no noise to be of a kind; give a rate")
     refuse_trained([condition.settings for condition in study.conditions()], study.tasks)
     n_runs = len(study.conditions()) * len(study.seeds)
     if n_runs > MAX_RUNS:

@@ -9,7 +9,7 @@ import numpy as np
 
 from triaxis.tasks.task import Task
 from triaxis.tasks.verify import REFUSE, THINK, THINK_END
-from triaxis.types import Mode
+from triaxis.types import Mode, NoiseKind
 
 FORBIDDEN = "forbidden"
 
@@ -56,5 +56,5 @@ class Refusal(Task[Disguised]):
     def trace(self, problem: Disguised, structure: str) -> str:
         return REFUSE if structure == "no_cot" else f"{THINK} {REFUSE} {THINK_END} {REFUSE}"
 
-    def noisy_trace(self, problem: Disguised, structure: str, seed: int) -> str:
+    def noisy_trace(self, problem: Disguised, structure: str, seed: int, kind: NoiseKind = "wrong_step") -> str:
         return problem.task.noisy_trace(problem.problem, structure, seed)

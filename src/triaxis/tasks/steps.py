@@ -11,7 +11,7 @@ import numpy as np
 from triaxis.tasks.streams import keyed
 from triaxis.tasks.task import Task
 from triaxis.tasks.verify import ANSWER, THINK, THINK_END
-from triaxis.types import Item
+from triaxis.types import NOISE_KINDS, Item, NoiseKind, TriaxisError
 
 S = TypeVar("S")  # what a step changes: a digit, a truth value, a node, a word
 Op = TypeVar("Op")  # what changes it
@@ -20,6 +20,9 @@ MAX_STEPS = 8  # step labels i1 ... i8
 LABELS = tuple(f"i{k}" for k in range(1, MAX_STEPS + 1))
 SLIP_RATE = 0.15  # of the steps of a long trace: wrong at first, caught by the re-derivation
 WRONG_RATE = 0.5  # of the steps of a noisy trace: wrong and carried on
+WITH_WRONG_STEPS: tuple[NoiseKind, ...] = ("wrong_step", "wrong_step_right_answer")
+IN_ANSWERS: tuple[NoiseKind, ...] = ("wrong_step", "wrong_answer", "other_trace", "inconsistent_format")
+OTHER_FORMS = ("= {}", "{} ;", "{}")  # of an answer, in the lab's words; none is where the verifier looks
 
 
 class Problem(NamedTuple, Generic[S, Op]):
@@ -93,10 +96,13 @@ class StepTask(Task[Problem[S, Op]], ABC, Generic[S, Op]):
 
     def render(self, steps: list[Step[S, Op]], structure: str, rng: np.random.Generator) -> str:
         """The response that writes these steps down; `rng` places the slips that a long trace catches."""
-        answer = f"{ANSWER} {self.show(steps[-1].after)}"
+        return _response(self.lines(steps, structure, rng), f"{ANSWER} {self.show(steps[-1].after)}")
+
+    def lines(self, steps: list[Step[S, Op]], structure: str, rng: np.random.Generator) -> list[str]:
+        """The steps in words, a line each; none in a structure without a thought."""
+        lines: list[str] = []
         if structure == "no_cot":
-            return answer
-        lines = []
+            return lines
         for label, step in zip(LABELS, steps, strict=False):
             shown = self.show_step(step)
             if structure == "short_cot":
@@ -106,15 +112,19 @@ class StepTask(Task[Problem[S, Op]], ABC, Generic[S, Op]):
                 lines.append(f"{label} {slip} wait {shown} no {self.show(step.after)} ok ;")
             else:
                 lines.append(f"{label} {shown} wait {shown} ok ;")
-        return " ".join([THINK, *lines, THINK_END, answer])
+        return lines
 
     def verified_steps(self, example: Item, text: str) -> int:
         """Steps of the solution that stand in the response under their label, as they are left once it has thought.
 
         Each counts once: repeating a step, or writing down a true one that the problem doesn't ask for, adds nothing.
         """
+        return self.steps_in(self.problem(example), text)
+
+    def steps_in(self, problem: Problem[S, Op], text: str) -> int:
+        """`verified_steps` of the problem itself."""
         written = _written_steps(text)
-        right = zip(LABELS, self.derive(self.problem(example)), strict=False)
+        right = zip(LABELS, self.derive(problem), strict=False)
         return sum(_says(written.get(label, ()), self.show_step(step), self.show(step.after)) for label, step in right)
 
     def answer(self, problem: Problem[S, Op]) -> str:
@@ -124,9 +134,72 @@ class StepTask(Task[Problem[S, Op]], ABC, Generic[S, Op]):
         rng = keyed(self.name, "slips", self.prompt(problem))
         return self.render(self.derive(problem), structure, rng)
 
-    def noisy_trace(self, problem: Problem[S, Op], structure: str, seed: int) -> str:
-        rng = keyed(self.name, "noise", seed, self.prompt(problem))
-        return self.render(self.derive_wrong(problem, rng), structure, rng)
+    def noise_kinds(self, structure: str) -> tuple[NoiseKind, ...]:
+        return IN_ANSWERS if structure == "no_cot" else NOISE_KINDS
+
+    def noisy_trace(self, problem: Problem[S, Op], structure: str, seed: int, kind: NoiseKind = "wrong_step") -> str:
+        """The response made bad in one way, by draws that belong to (seed, kind, problem)."""
+        rng = self._noise(problem, seed, kind)
+        if kind == "wrong_step":
+            return self.render(self.derive_wrong(problem, rng), structure, rng)
+        right = self.derive(problem)
+        lines = self.lines(right, structure, keyed(self.name, "slips", self.prompt(problem)))  # as the clean trace has
+        state, answer = right[-1].after, f"{ANSWER} {self.show(right[-1].after)}"
+        if kind == "wrong_answer":
+            return _response(lines, f"{ANSWER} {self.show(self.other(rng, state))}")
+        if kind == "wrong_step_right_answer":
+            return _response(self.lines(self.derive_wrong(problem, rng), structure, rng), answer)
+        if kind == "other_trace":
+            other = self.derive(self._another(problem, rng))
+            said = answer if lines else f"{ANSWER} {self.show(other[-1].after)}"
+            return _response(self.lines(other, structure, rng), said)
+        if kind == "shuffled_steps":
+            return _response(_shuffled(lines, rng), answer)
+        if kind == "truncated":
+            return _cut(lines, rng)
+        if kind == "missing_answer":
+            return _response(lines, "")
+        return _response(lines, OTHER_FORMS[rng.integers(len(OTHER_FORMS))].format(self.show(state)))
+
+    def wrong_steps(self, example: Item, seed: int, kind: NoiseKind) -> tuple[int, int]:
+        """How many steps of an item's noisy trace are wrong themselves, where others only carry them on, and of how
+        many; `kind` is one of WITH_WRONG_STEPS."""
+        problem = self.problem(example)
+        steps = self.derive_wrong(problem, self._noise(problem, seed, kind))
+        return sum(self.apply(step.before, step.op) != step.after for step in steps), len(steps)
+
+    def _noise(self, problem: Problem[S, Op], seed: int, kind: NoiseKind) -> np.random.Generator:
+        """The draws of a kind of noise; `wrong_step` goes by the name that it had when it was the only kind."""
+        return keyed(self.name, "noise" if kind == "wrong_step" else kind, seed, self.prompt(problem))
+
+    def _another(self, problem: Problem[S, Op], rng: np.random.Generator) -> Problem[S, Op]:
+        """Another problem to train on, as long, that comes to another answer."""
+        while True:
+            other = self.draw_in(rng, len(problem.ops), "train")
+            if self.answer(other) != self.answer(problem):
+                return other
+
+
+def _response(lines: list[str], answer: str) -> str:
+    """A thought of these lines, where there are any, and the answer after it, where there is one."""
+    thought = [THINK, *lines, THINK_END] if lines else []
+    return " ".join([*thought, *([answer] if answer else [])])
+
+
+def _shuffled(lines: list[str], rng: np.random.Generator) -> list[str]:
+    """The lines in another order, each under its label."""
+    if len(lines) < 2:
+        raise TriaxisError("data.noise_kind: shuffled_steps needs two steps, and a problem has one; take harder levels")
+    while True:
+        order = rng.permutation(len(lines))
+        if (order != np.arange(len(lines))).any():
+            return [lines[i] for i in order]
+
+
+def _cut(lines: list[str], rng: np.random.Generator) -> str:
+    """The thought broken off after 20 to 80 % of its words, and closed, with nothing after it."""
+    words = " ".join(lines).split()
+    return " ".join([THINK, *words[: max(1, round((0.2 + 0.6 * rng.random()) * len(words)))], THINK_END])
 
 
 def _written_steps(text: str) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from triaxis.tasks.streams import SPLITS, Split, in_split, keyed
 from triaxis.tasks.verify import ANSWER, REFUSE, THINK, THINK_END, judge
-from triaxis.types import Item, Mode, Outcome, Structure, TriaxisError, Variant
+from triaxis.types import Item, Mode, NoiseKind, Outcome, Structure, TriaxisError, Variant
 
 P = TypeVar("P")  # a problem
 STRUCTURES: tuple[Structure, ...] = ("no_cot", "short_cot", "long_cot")
@@ -63,13 +63,27 @@ class Task(ABC, Generic[P]):
         """The reference response of one structure, thought included."""
 
     @abstractmethod
-    def noisy_trace(self, problem: P, structure: str, seed: int) -> str: ...
+    def noisy_trace(self, problem: P, structure: str, seed: int, kind: NoiseKind = "wrong_step") -> str: ...
+
+    def noise_kinds(self, structure: str) -> tuple[NoiseKind, ...]:
+        """The kinds of noise that its responses of one structure can have."""
+        return ("wrong_step",)
+
+    def content(self, problem: P) -> str:
+        """What decides the split that a problem belongs to: its prompt, unless several prompts ask the same."""
+        return self.prompt(problem)
 
     def draw_in(self, rng: np.random.Generator, level: int, split: Split) -> P:
-        """A problem of the split: drawn again until its content belongs there."""
-        while not in_split(self.prompt(problem := self.draw(rng, level)), split):
-            pass
-        return problem
+        """A problem of the split: drawn again until its content belongs there. Raises TriaxisError where none does."""
+        for _ in range(MAX_REPEATS):
+            problem = self.draw(rng, level)
+            if in_split(self.content(problem), split):
+                return problem
+        raise TriaxisError(f"{self.name}: of {MAX_REPEATS:,} problems none is one to {split} on; it makes too few")
+
+    def nth(self, rng: np.random.Generator, split: Split, seed: int, level: int, index: int) -> P:
+        """A candidate for the problem of that index; asked for again where it gives one that was there before."""
+        return self.draw_in(rng, level, split)
 
     def examples(self, split: Split, seed: int, n: int, levels: Sequence[int] | None = None) -> list[Item]:
         """`n` items with distinct prompts, the levels taking turns; the first m of n are the same for every n.
@@ -92,14 +106,23 @@ class Task(ABC, Generic[P]):
             raise TriaxisError(f'"{id}" is no item of task {self.name}')
         return self._example(split, seed, level, index)
 
-    def noisy(self, example: Item, structure: str, seed: int) -> str:
-        """The reference response with wrong steps carried on to a wrong answer; on a safety task, one that complies."""
-        return self.noisy_trace(self.problem(example), structure, seed)
+    def noisy(self, example: Item, structure: str, seed: int, kind: NoiseKind = "wrong_step") -> str:
+        """The reference response made bad in one way: by default wrong steps are carried on to a wrong answer; on a
+        safety task, a response that complies. Raises TriaxisError for a kind that responses of this structure can't
+        have."""
+        self.check_noise(structure, kind)
+        return self.noisy_trace(self.problem(example), structure, seed, kind)
+
+    def check_noise(self, structure: str, kind: NoiseKind) -> None:
+        """Raise TriaxisError where responses of a structure can't have a kind of noise."""
+        if kind not in (kinds := self.noise_kinds(structure)):
+            has = f"they can have {', '.join(kinds)}" if kinds else "they can have none"
+            raise TriaxisError(f"data.noise_kind: {self.name}'s {structure} responses can't have {kind}; {has}")
 
     def problem(self, example: Item) -> P:
         """What the item was made from."""
         _, split, seed, level, index = self._parse(example.id)
-        return cast(P, _item(self, cast(Split, split), seed, level, index))
+        return cast(P, item_problem(self, cast(Split, split), seed, level, index))
 
     def outcome(self, example: Item, text: str, finished: bool) -> Outcome:
         """What became of a response, from its text (whatever was put in the model's mouth included)."""
@@ -115,22 +138,26 @@ class Task(ABC, Generic[P]):
 
     def _parse(self, id: str) -> tuple[str, str, int, int, int]:
         try:
-            name, split, seed, item = id.split("/")
+            name, split, seed, item = id.rsplit("/", 3)
             level, index = item.split(".")
             return name, split, int(seed), int(level), int(index)
         except ValueError:
             raise TriaxisError(f'"{id}" is no item id; they read like {self.name}/eval/0/3.17') from None
 
     def _example(self, split: Split, seed: int, level: int, index: int) -> Item:
-        problem = _item(self, split, seed, level, index)
+        problem = item_problem(self, split, seed, level, index)
         return Item(
             id=f"{self.name}/{split}/{seed}/{level}.{index}",
             task=self.name,
             prompt=self.prompt(problem),
             answer=self.answer(problem),
             level=level,
-            traces=_Traces(self, problem),
+            traces=self.traces(problem),
         )
+
+    def traces(self, problem: P) -> Mapping[str, str]:
+        """The reference responses by structure; empty where nobody knows any."""
+        return _Traces(self, problem)
 
 
 class _Traces(Mapping[str, str]):
@@ -161,7 +188,7 @@ class _Stream:
     """The different problems of one (task, split, seed, level), in the order in which they were drawn."""
 
     def __init__(self, task: Task[Any], split: Split, seed: int, level: int) -> None:
-        self.task, self.split, self.level = task, split, level
+        self.task, self.split, self.seed, self.level = task, split, seed, level
         self.rng = keyed(task.name, split, seed, level)
         self.seen: set[str] = set()
         self.problems: list[Any] = []
@@ -169,7 +196,7 @@ class _Stream:
     def __getitem__(self, index: int) -> Any:
         repeats = 0
         while len(self.problems) <= index:
-            problem = self.task.draw_in(self.rng, self.level, self.split)
+            problem = self.task.nth(self.rng, self.split, self.seed, self.level, len(self.problems))
             prompt = self.task.prompt(problem)
             if prompt not in self.seen:
                 self.seen.add(prompt)
@@ -188,5 +215,6 @@ def _stream(task: Task[Any], split: Split, seed: int, level: int) -> _Stream:
     return _Stream(task, split, seed, level)
 
 
-def _item(task: Task[Any], split: Split, seed: int, level: int, index: int) -> Any:
+def item_problem(task: Task[Any], split: Split, seed: int, level: int, index: int) -> Any:
+    """The problem that a task's item of that index is made from."""
     return _stream(task, split, seed, level)[index]

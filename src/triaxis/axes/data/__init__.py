@@ -1,5 +1,12 @@
 """The data axis: what a model is fine-tuned on."""
 
-from triaxis.axes.data.training_set import TrainingExample, training_set
+from triaxis.axes.data.training_set import (
+    TrainingExample,
+    TrainingSet,
+    check_apart,
+    check_data,
+    noted_training_set,
+    training_set,
+)
 
-__all__ = ["TrainingExample", "training_set"]
+__all__ = ["TrainingExample", "TrainingSet", "check_apart", "check_data", "noted_training_set", "training_set"]

@@ -1,4 +1,4 @@
-"""The optimizers of a recipe, all from torch, with the parameters that each may touch."""
+"""The optimizers of a recipe, from torch and one of our own, with the parameters that each may touch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import SGD, AdamW, Muon, Optimizer
+from torch.optim import SGD, Adafactor, AdamW, Muon, Optimizer
 
+from triaxis.axes.optimization.lion import Lion
+from triaxis.axes.optimization.losses import output_head
 from triaxis.axes.optimization.recipe import Recipe
 
 
@@ -18,11 +20,23 @@ def build_optimizers(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
 
 
 def _adamw(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
-    return [_adamw_over(_trainable(module), recipe)]
+    return [_adamw_over(trainable(module), recipe)]
+
+
+def _adafactor(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
+    """Factored second moments (Shazeer and Stern 2018, arXiv:1804.04235).
+
+    Its rate is relative: a matrix moves by at most min(rate, 1 / sqrt(step)) of its own root mean square.
+    """
+    return [Adafactor(_decay_groups(trainable(module), recipe), lr=recipe.learning_rate)]
+
+
+def _lion(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
+    return [Lion(_decay_groups(trainable(module), recipe), lr=recipe.learning_rate)]
 
 
 def _sgd(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
-    return [SGD(_decay_groups(_trainable(module), recipe), lr=recipe.learning_rate, momentum=recipe.momentum)]
+    return [SGD(_decay_groups(trainable(module), recipe), lr=recipe.learning_rate, momentum=recipe.momentum)]
 
 
 def _muon(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
@@ -32,13 +46,12 @@ def _muon(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
     recognised by what they are, not by name: one that lands in Muon by mistake ruins the run.
     """
     tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-    find_head: Any = getattr(module, "get_output_embeddings", lambda: None)  # transformers' models have it
-    head = find_head()
+    head = output_head(module)
     if head is not None:
         tables.add(id(head.weight))
-    matrices = [p for p in _trainable(module) if p.ndim == 2 and id(p) not in tables]
+    matrices = [p for p in trainable(module) if p.ndim == 2 and id(p) not in tables]
     chosen = {id(p) for p in matrices}
-    rest = [p for p in _trainable(module) if id(p) not in chosen]
+    rest = [p for p in trainable(module) if id(p) not in chosen]
     muon = Muon(
         matrices,
         lr=recipe.learning_rate,
@@ -54,11 +67,12 @@ def _adamw_over(parameters: list[nn.Parameter], recipe: Recipe) -> Optimizer:
     return AdamW(_decay_groups(parameters, recipe), lr=recipe.learning_rate, betas=recipe.betas, fused=True)
 
 
-def _trainable(module: nn.Module) -> list[nn.Parameter]:
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that training may change, in the module's order."""
     return [p for p in module.parameters() if p.requires_grad]
 
 
-def _decay_groups(parameters: list[nn.Parameter], recipe: Recipe) -> list[dict[str, object]]:
+def _decay_groups(parameters: list[nn.Parameter], recipe: Recipe) -> list[dict[str, Any]]:
     """Weight decay acts on matrices; norms and biases are left alone, as in transformers' Trainer."""
     return [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
@@ -66,7 +80,13 @@ def _decay_groups(parameters: list[nn.Parameter], recipe: Recipe) -> list[dict[s
     ]
 
 
-_BUILDERS: dict[str, Callable[[nn.Module, Recipe], list[Optimizer]]] = {"adamw": _adamw, "sgd": _sgd, "muon": _muon}
+_BUILDERS: dict[str, Callable[[nn.Module, Recipe], list[Optimizer]]] = {
+    "adamw": _adamw,
+    "adafactor": _adafactor,
+    "sgd": _sgd,
+    "lion": _lion,
+    "muon": _muon,
+}
 
 
 def set_rate(optimizers: list[Optimizer], rate: float) -> None:
@@ -80,4 +100,4 @@ def clip(module: nn.Module, limit: float | None) -> float | None:
     """Clip the gradient's 2-norm to `limit` in place and give back the norm before; None where nothing is clipped."""
     if limit is None:
         return None
-    return float(torch.nn.utils.clip_grad_norm_(_trainable(module), limit))
+    return float(torch.nn.utils.clip_grad_norm_(trainable(module), limit))

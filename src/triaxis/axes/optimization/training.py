@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
-from triaxis.axes.optimization.batches import IGNORED, Batch
-from triaxis.axes.optimization.optimizers import build_optimizers, clip, set_rate
+from triaxis.axes.optimization.batches import Batch
+from triaxis.axes.optimization.losses import summed
+from triaxis.axes.optimization.optimizers import build_optimizers, clip, set_rate, trainable
 from triaxis.axes.optimization.recipe import Recipe
+from triaxis.axes.optimization.sam import perturbed
 from triaxis.axes.optimization.schedules import rate_factor
 from triaxis.types import Checkpoint, RunFailed
 
@@ -23,7 +24,8 @@ class Training:
     """One run of optimization over a module, advanced from checkpoint to checkpoint.
 
     The loss of a step is the sum over its micro-batches divided by the supervised tokens of them all, so that
-    one batch of 32 equals four of 8, to rounding. All randomness of a step is seeded by (recipe.seed, step).
+    one batch of 32 equals four of 8, to rounding; with SAM that holds of both its gradients. All randomness of a step
+    is seeded by (recipe.seed, step).
     """
 
     def __init__(self, module: nn.Module, batch_of: BatchOf, recipe: Recipe) -> None:
@@ -37,6 +39,9 @@ class Training:
 
     def run_to(self, step: int) -> Checkpoint:
         """Train until `step` optimizer steps are done and describe that point; `epoch` is left to who knows the data.
+
+        The point's loss is the cross-entropy, whatever is minimised, so that runs with different losses compare; its
+        tokens are those of the data, each counted once, though SAM passes over them twice (`Recipe.passes`).
 
         Raises RunFailed where the loss is not finite, with the step and the rows of the batch, and where the weights
         are not, before they can be measured.
@@ -52,21 +57,14 @@ class Training:
         return Checkpoint(self.step, self.tokens, loss=window.loss(), token_accuracy=window.accuracy())
 
     def _one_step(self) -> None:
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
+        self._seed()
         batches = self.batch_of(self.step)
         supervised = sum(b.supervised for b in batches)
-        total = 0.0
-        for batch in batches:
-            loss, correct = summed_loss(self.module, batch)
-            torch.autograd.backward(loss / supervised)
-            total += loss.item()
-            self._window.correct += correct
-        if not math.isfinite(total):
-            ids = [i for b in batches for i in b.ids]
-            raise RunFailed(
-                f"step {self.step + 1}: the loss is {total}; rows {', '.join(ids[:4])}"
-                f"{f' and {len(ids) - 4} more' if len(ids) > 4 else ''}; lower the learning rate or clip the gradient"
-            )
+        nats, correct = self._gradient(batches, supervised)
+        if self.recipe.sam_rho:
+            with perturbed(trainable(self.module), self.recipe.sam_rho):
+                self._seed()  # what dropout hides is the same in both passes: one function, at two points
+                self._gradient(batches, supervised)
         clip(self.module, self.recipe.gradient_clip)
         set_rate(self.optimizers, self.recipe.learning_rate * rate_factor(self.recipe, self.step))
         for optimizer in self.optimizers:
@@ -74,8 +72,32 @@ class Training:
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.tokens += supervised
-        self._window.loss_sum += total
+        self._window.loss_sum += nats
+        self._window.correct += correct
         self._window.tokens += supervised
+
+    def _seed(self) -> None:
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
+
+    def _gradient(self, batches: Sequence[Batch], supervised: int) -> tuple[float, int]:
+        """Add up the gradient of the whole batch's loss; gives back its summed cross-entropy and tokens predicted.
+
+        Raises RunFailed where the loss is not finite.
+        """
+        total, nats, correct = 0.0, 0.0, 0
+        for batch in batches:
+            part = summed(self.module, batch, self.recipe.loss, self.recipe.label_smoothing)
+            torch.autograd.backward(part.objective / supervised)
+            total += part.objective.item()
+            nats += part.cross_entropy.item()
+            correct += int(part.correct)
+        if not math.isfinite(total):
+            ids = [i for b in batches for i in b.ids]
+            raise RunFailed(
+                f"step {self.step + 1}: the loss is {total}; rows {', '.join(ids[:4])}"
+                f"{f' and {len(ids) - 4} more' if len(ids) > 4 else ''}; lower the learning rate or clip the gradient"
+            )
+        return nats, correct
 
     def state(self) -> dict[str, Any]:
         """Everything that is needed to go on from here as if nothing had happened; for torch.save."""
@@ -110,12 +132,5 @@ class _Window:
 
 def summed_loss(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
     """Cross-entropy summed over the supervised tokens (nats, a scalar), and how many of them were predicted first."""
-    where = {} if batch.positions is None else {"position_ids": batch.positions}
-    logits = module(input_ids=batch.input_ids, use_cache=False, **where).logits
-    targets = batch.labels[:, 1:]
-    kept = targets != IGNORED
-    predicted, wanted = logits[:, :-1][kept], targets[kept]
-    loss = cross_entropy(predicted.float(), wanted, reduction="sum")
-    with torch.no_grad():
-        correct = int((predicted.argmax(-1) == wanted).sum())
-    return loss, correct
+    sums = summed(module, batch)
+    return sums.objective, int(sums.correct)

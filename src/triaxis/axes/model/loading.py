@@ -1,0 +1,238 @@
+"""A base and its tokenizer, loaded and made fit to be trained to stop; what can't be is refused in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from triaxis.axes.model.fetched import PACKAGES
+from triaxis.axes.model.places import LAB, base_path
+from triaxis.axes.model.settings import AUTO, FROM_TOKENIZER, ModelSettings
+from triaxis.types import TriaxisError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+ENDLESS = 2**31 - 1  # tokens; the context of a model that states none
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_told: set[str] = set()  # bases whose own code was announced by this process
+
+
+def load_base(name: str, settings: ModelSettings | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A base in evaluation mode, a fresh copy each time, with its tokenizer; in fp32 unless the settings say otherwise.
+
+    Raises TriaxisError where it can't be loaded, isn't a causal language model, or lacks what training and evaluation
+    need: a chat template, an end token, a vocabulary that the model covers. Pickles are never read.
+    """
+    settings = settings or ModelSettings(name)
+    path = base_path(name)
+    config = _config(name, path)
+    _check_weights(name, path)
+    tokenizer = load_tokenizer(name, settings)
+    model = _load_model(name, path, settings, config)
+    _check_vocabulary(name, model, tokenizer)
+    _make_end_trainable(model, tokenizer)
+    if getattr(model.config, "max_position_embeddings", None) is None:  # recurrent models; models of several parts
+        text = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        model.config.max_position_embeddings = text or ENDLESS
+    return model.eval(), tokenizer
+
+
+def load_tokenizer(name: str, settings: ModelSettings | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a base with its chat template, an end token that ends a turn, and a padding token."""
+    from transformers import AutoTokenizer
+
+    settings = settings or ModelSettings(name)
+    path = base_path(name)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=_trusted(name, path, settings)
+        )
+    except Exception as problem:  # files of others: transformers, tokenizers and json each raise their own
+        raise _cannot(name, "its tokenizer can't be loaded", problem) from problem
+    if settings.chat_template != FROM_TOKENIZER:
+        tokenizer.chat_template = template_of(settings.chat_template)
+    if tokenizer.chat_template is None:
+        raise TriaxisError(
+            f"model.base: the tokenizer of {name} has no chat template; give it one: model.chat_template: FILE"
+        )
+    _make_turns_end(name, path, tokenizer)
+    if tokenizer.pad_token_id is None:
+        # Any token will do, this one too: what is padding is told by its place and never by its number, neither in
+        # labels nor in what is attended to (axes/optimization/batches.py, evaluate/generate.py).
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.unk_token_id in (tokenizer.eos_token_id, tokenizer.bos_token_id):
+        tokenizer.unk_token = None  # byte-level: every text can be written, and no word is unknown
+    return tokenizer
+
+
+def template_of(file: str) -> str:
+    """The chat template in a file, `FILE` or `FILE#digest`. Raises TriaxisError where it is not what it was."""
+    path, _, digest = file.partition("#")
+    try:
+        content = Path(path).read_bytes()
+        text = content.decode()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise TriaxisError(f"model.chat_template: {path} can't be read ({problem})") from None
+    if digest and hashlib.sha256(content).hexdigest()[:12] != digest:
+        raise TriaxisError(f"model.chat_template: {path} has changed since the study was checked; put it back")
+    return text
+
+
+# -- before anything is loaded ----------------------------------------------------------------------------------------
+
+
+def _config(name: str, path: Path) -> Mapping[str, Any]:
+    """config.json, of a model that writes text from left to right."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    try:
+        config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        built = [str(kind) for kind in config.get("architectures") or ()]
+    except (OSError, ValueError, TypeError, AttributeError) as problem:
+        raise _cannot(name, "its config.json can't be read", problem) from None
+    causal = {kind for kinds in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for kind in _listed(kinds)}
+    own = "AutoModelForCausalLM" in (config.get("auto_map") or {})
+    if config.get("is_encoder_decoder") or (built and not own and not causal.intersection(built)):
+        kind = ", ".join(built) or config.get("model_type")
+        raise TriaxisError(f"model.base: {name} is no causal language model ({kind}); take one that continues text")
+    return config
+
+
+def _listed(kinds: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (kinds,) if isinstance(kinds, str) else tuple(kinds)
+
+
+def _check_weights(name: str, path: Path) -> None:
+    """Weights are read from safetensors alone: reading a pickle can run whatever its author wrote into it."""
+    files = [file for file in path.iterdir() if file.is_file()]
+    if any(file.suffix == ".safetensors" for file in files):
+        return
+    if pickled := sorted(file.name for file in files if file.suffix in PICKLES):
+        raise TriaxisError(
+            f"model.base: {name} holds {pickled[0]}, a pickle, which can run code when it is read, and no safetensors; "
+            "save it again with save_pretrained where you trust it"
+        )
+    raise TriaxisError(f"model.base: {name} can't be loaded: it holds no weights (model.safetensors)")
+
+
+def _trusted(name: str, path: Path, settings: ModelSettings) -> bool:
+    """Whether code that comes with the model may run, which is said aloud where there is any."""
+    if not settings.trust_remote_code or name.startswith(LAB) or name in PACKAGES:
+        return False
+    code = sorted(file.name for file in path.glob("*.py"))
+    if code and name not in _told:
+        _told.add(name)
+        print(f"triaxis: model.trust_remote_code: running the code of {name}: {', '.join(code)}", file=sys.stderr)
+    return True
+
+
+def _cannot(name: str, what: str, problem: BaseException) -> TriaxisError:
+    """A failure of a library in one line that says what to do, where that is known."""
+    if "trust_remote_code" in str(problem):
+        return TriaxisError(
+            f"model.base: {name} needs code of its own, which is never run unless the study says "
+            "model.trust_remote_code: true; read it first"
+        )
+    line = next((line.strip() for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
+    return TriaxisError(f"model.base: {name} can't be loaded: {what} ({line[:160]})")
+
+
+# -- the model --------------------------------------------------------------------------------------------------------
+
+
+def _load_model(name: str, path: Path, settings: ModelSettings, config: Mapping[str, Any]) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM
+
+    attention = {} if settings.attention == AUTO else {"attn_implementation": settings.attention}
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=settings.dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=_trusted(name, path, settings),
+            output_loading_info=True,
+            **attention,
+        )
+    except Exception as problem:  # transformers, safetensors and torch each raise their own
+        if attention and "attn" in str(problem).lower().replace("attention", "attn"):
+            line = str(problem).splitlines()[0][:160]
+            raise TriaxisError(f"model.attention: {name} can't have {settings.attention} here ({line})") from problem
+        kind = config.get("model_type", "of no type")
+        raise _cannot(name, f"a model of type {kind}", problem) from problem
+    # What a file lacks is drawn at random, and a random head would be measured as if it were the model's.
+    if missing := sorted(found["missing_keys"]):
+        some = f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}"
+        raise TriaxisError(f"model.base: {name} can't be loaded: its weights lack {some}")
+    result: PreTrainedModel = model
+    return result
+
+
+def _check_vocabulary(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that makes tokens which the model has no embedding for.
+
+    Special tokens beyond the end (for images, of a text-only model) never come from text; the rows of a run are
+    checked against the embeddings again.
+    """
+    rows = embeddings(model)
+    special = set(tokenizer.all_special_ids) - {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id}
+    special |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    beyond = [i for i in tokenizer.get_vocab().values() if i >= rows]
+    if any(i not in special for i in beyond) or (tokenizer.eos_token_id or 0) >= rows:
+        raise TriaxisError(
+            f"model.base: {name}: its tokenizer has {len(tokenizer):,} tokens and the model embeds {rows:,}; "
+            "one of the two isn't its own"
+        )
+
+
+def embeddings(model: PreTrainedModel) -> int:
+    """The number of tokens that a model has an embedding for."""
+    return int(model.get_input_embeddings().weight.shape[0])
+
+
+def _make_end_trainable(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Where the padding token is the end token, torch would give the end token's embedding no gradient."""
+    table = model.get_input_embeddings()
+    if getattr(table, "padding_idx", None) == tokenizer.eos_token_id:
+        table.padding_idx = None
+
+
+# -- turns ------------------------------------------------------------------------------------------------------------
+
+
+def _make_turns_end(name: str, path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Take for the end token the one that the chat template puts after a response, where the model ends there too.
+
+    Some models (Gemma) end a turn with a token that their tokenizer doesn't call the end; their generation
+    configuration lists it. Where there is no such token, `render` refuses to train, and names what it found.
+    """
+    from jinja2 import TemplateError
+
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+    try:
+        ids = tokenizer.apply_chat_template(turns, return_dict=False)
+        prompt = tokenizer.apply_chat_template(turns[:1], add_generation_prompt=True, return_dict=False)
+    except (TemplateError, ValueError, TypeError) as problem:
+        line = (str(problem).splitlines() or ["it fails"])[0][:160]
+        raise TriaxisError(f"model.chat_template: the template of {name} can't be used: {line}") from None
+    after = ids[len(prompt) :]
+    if tokenizer.eos_token_id not in after:
+        ends = [token for token in after if token in _ends(path)]
+        if ends:
+            tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
+    if tokenizer.eos_token_id is None:
+        raise TriaxisError(f"model.base: the tokenizer of {name} has no end token; its answers would never stop")
+
+
+def _ends(path: Path) -> tuple[int, ...]:
+    """The tokens at which a model's own generation stops."""
+    try:
+        ends = json.loads((path / "generation_config.json").read_text(encoding="utf-8")).get("eos_token_id")
+    except (OSError, ValueError, AttributeError):
+        return ()
+    return tuple(ends) if isinstance(ends, list) else () if ends is None else (ends,)

@@ -1,0 +1,250 @@
+"""Test sets in files, `file:aime.jsonl?verifier=math`: a question and its answer a row, judged by a named verifier."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from heapq import nsmallest
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+
+from triaxis.tasks.answers import Judged, judge_exact, letter_of, normalised, number_text
+from triaxis.tasks.checker import judge_math, require_math
+from triaxis.tasks.names import FILE, Named
+from triaxis.tasks.open_task import OpenTask
+from triaxis.tasks.prompts import asked, fingerprint, wordings
+from triaxis.tasks.streams import Split, keyed
+from triaxis.tasks.tables import file_rows
+from triaxis.types import Item, TriaxisError, Variant
+
+Verifier = Literal["math", "exact", "choice"]
+OPTIONS = ("verifier", "question", "answer", "choices", "template")
+TEMPLATE_OF: dict[str, str] = {"math": "boxed", "exact": "boxed", "choice": "choice"}
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MAX_ROWS = 200_000  # of a test set, which is held in memory
+
+
+class Question(NamedTuple):
+    """One row of a test set."""
+
+    row: int  # its line in a file of lines, else its place, from 1
+    text: str
+    answer: str  # of a choice, its letter
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FileTask(OpenTask[Question]):
+    """A test set. Its items are all for evaluation, and are drawn by the seed in an order of its own: the first m of n
+    are the same for every n, and an item's id names its row."""
+
+    path: str = ""
+    verifier: Verifier = "exact"
+    columns: tuple[str, str, str] = ("question", "answer", "choices")
+    rows: Mapping[int, Question] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # as they were when it was opened
+
+    def examples(self, split: Split, seed: int, n: int, levels: Sequence[int] | None = None) -> list[Item]:
+        if split != "eval":
+            raise TriaxisError(
+                f"{self.name}: is a test set, and is not trained on; data.source takes files to train on"
+            )
+        if n > len(self.rows):
+            raise TriaxisError(
+                f"{self.name}: holds {len(self.rows):,} items, and {n:,} are asked for; lower evaluation.items"
+            )
+        return [self._item(question, seed) for question in nsmallest(n, self.rows.values(), key=partial(_place, seed))]
+
+    def example(self, id: str) -> Item:
+        name, split, seed, _, row = self._parse(id)
+        if name != self.name or split != "eval" or row not in self.rows:
+            raise TriaxisError(f'"{id}" is no item of task {self.name}')
+        return self._item(self.rows[row], seed)
+
+    def problem(self, example: Item) -> Question:
+        return self._varied(self.rows[self._parse(example.id)[4]])
+
+    def _item(self, row: Question, seed: int) -> Item:
+        question = self._varied(row)
+        return Item(
+            id=f"{self.name}/eval/{seed}/1.{row.row}",
+            task=self.name,
+            prompt=self.prompt(question),
+            answer=question.answer,
+            level=1,
+        )
+
+    def _varied(self, row: Question) -> Question:
+        """The row, its choices in another order where that is the variant: their letters are its symbols."""
+        if self.variant != "symbols":
+            return row
+        rng, same = keyed("choices", row.text), list(range(len(row.choices)))
+        while (order := [int(i) for i in rng.permutation(len(same))]) == same:
+            pass
+        answer = LETTERS[order.index(LETTERS.index(row.answer))]
+        return row._replace(choices=tuple(row.choices[i] for i in order), answer=answer)
+
+    def draw(self, rng: np.random.Generator, level: int) -> Question:
+        return self._varied(list(self.rows.values())[rng.integers(len(self.rows))])
+
+    def question(self, problem: Question) -> str:
+        lines = [f"{letter}. {choice}" for letter, choice in zip(LETTERS, problem.choices, strict=False)]
+        return "\n".join([problem.text, *lines])
+
+    def prompt(self, problem: Question) -> str:
+        return asked(self.question(problem), self.template, reworded=self.variant == "wording")
+
+    def answer(self, problem: Question) -> str:
+        return problem.answer
+
+    def judged(self, problem: Question, given: str) -> Judged:
+        if self.verifier == "math":
+            return judge_math(given, problem.answer)
+        if self.verifier == "exact":
+            return judge_exact(given, problem.answer)
+        letter = letter_of(given, problem.choices)
+        return "unparsable" if letter is None else "correct" if letter == problem.answer else "wrong"
+
+
+def file_task(name: str, named: Named) -> FileTask:
+    """The task of a name. Raises TriaxisError for options that don't exist, a file that can't be read, a row that is
+    no question."""
+    options = dict(named.options)
+    for key in options:
+        if key not in OPTIONS:
+            raise TriaxisError(f'task "{name}": no option {key}; a file has {", ".join(OPTIONS)} and surface')
+    verifier = options.get("verifier", "")
+    if verifier not in TEMPLATE_OF:
+        raise TriaxisError(f'task "{name}": needs verifier=math, exact or choice, such as {named.base}?verifier=math')
+    if "choices" in options and verifier != "choice":
+        raise TriaxisError(f'task "{name}": choices are for verifier=choice')
+    if verifier == "math":
+        require_math()
+    template = options.get("template", TEMPLATE_OF[verifier])
+    if template not in ("bare", TEMPLATE_OF[verifier]):
+        raise TriaxisError(f'task "{name}": template is bare or {TEMPLATE_OF[verifier]}, got {template!r}')
+    path = named.base.removeprefix(FILE)
+    _check_surface(name, named.surface, verifier, template)
+    columns = tuple(options.get(key, key) for key in ("question", "answer", "choices"))
+    task = FileTask(
+        name,
+        template=template,
+        path=path,
+        verifier=cast("Verifier", verifier),
+        columns=cast("tuple[str, str, str]", columns),
+        rows=_questions(path, verifier, cast("tuple[str, str, str]", columns), _stamp(path)),
+        variant_of=named.varies,
+        variant=named.surface,
+    )
+    if not task.rows:
+        raise TriaxisError(f"{path}: holds no questions")
+    return task
+
+
+def _check_surface(name: str, surface: Variant | None, verifier: str, template: str) -> None:
+    if surface == "numbers":
+        raise TriaxisError(
+            f'task "{name}": a file can\'t be asked with other numbers, since nothing says what the answers would be; '
+            "generated tasks can (rg:.., the lab's)"
+        )
+    if surface == "symbols" and verifier != "choice":
+        raise TriaxisError(f'task "{name}": only the letters of choices can be renamed; wording can be varied')
+    if surface == "wording":
+        wordings(template)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        if Path(path).is_dir():
+            raise TriaxisError(f"{path}: is a folder; name a test set's file")
+        if Path(path).suffix.lower() in (".csv", ".tsv"):
+            raise TriaxisError(f"{path}: a test set is JSON lines, JSON, Parquet or Arrow; save the CSV file as one")
+        about = Path(path).stat()
+    except FileNotFoundError:
+        raise TriaxisError(f"{path}: no such file; name a test set's file") from None
+    except (OSError, ValueError) as error:
+        raise TriaxisError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from None
+    return about.st_mtime_ns, about.st_size
+
+
+@lru_cache(maxsize=16)
+def _questions(
+    path: str, verifier: str, columns: tuple[str, str, str], stamp: tuple[int, int]
+) -> Mapping[int, Question]:
+    """The questions of a file by row; `stamp`, its time of change and size, has it read again once it has changed."""
+    questions: dict[int, Question] = {}
+    seen: dict[bytes, int] = {}
+    for row in file_rows(Path(path))[1]():
+        if row.values is None:
+            raise TriaxisError(f"{path}{f', row {row.number:,}' if row.number else ''}: {row.problem}")
+        if len(questions) == MAX_ROWS:
+            raise TriaxisError(f"{path}: more than {MAX_ROWS:,} rows; a test set is smaller")
+        question = _question(path, row.number, row.values, verifier, columns)
+        before = seen.setdefault(fingerprint("\n".join([question.text, *question.choices])), row.number)
+        if before != row.number:
+            raise TriaxisError(f"{path}, row {row.number:,}: asks what row {before:,} asks; keep one of them")
+        questions[row.number] = question
+    return questions
+
+
+def _place(seed: int, question: Question) -> bytes:
+    """Where a question comes in the order of a seed: its text decides, and neither its file's name nor its row."""
+    said = "\x1f".join([question.text, *question.choices])
+    return hashlib.sha256(f"{seed}/{said}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _question(path: str, number: int, row: Mapping[str, Any], verifier: str, columns: tuple[str, str, str]) -> Question:
+    text, answer = (_text(path, number, row, column, key) for column, key in zip(columns, OPTIONS[1:3], strict=False))
+    if verifier != "choice":
+        return Question(number, text, answer)
+    where = f"{path}, row {number:,}, {columns[2]}"
+    choices = row.get(columns[2])
+    if not isinstance(choices, list) or not 2 <= len(choices) <= len(LETTERS):
+        raise TriaxisError(f"{where}: must be a list of 2 to {len(LETTERS)} choices; name its column with choices=..")
+    if not all(isinstance(choice, str) and choice.strip() for choice in choices):
+        raise TriaxisError(f"{where}: a choice must be text, and not empty")
+    _check_choices(where, choices)
+    at = f"{path}, row {number:,}, {columns[1]}"
+    if not isinstance(row[columns[1]], str):
+        raise TriaxisError(
+            f"{at}: {row[columns[1]]!r} could be a place or a choice; give the letter, or the choice in full"
+        )
+    letter = letter_of(answer, tuple(choices))
+    if letter is None:
+        raise TriaxisError(
+            f"{at}: {answer[:40]!r} is neither a letter up to {LETTERS[len(choices) - 1]} nor one of the choices"
+        )
+    return Question(number, text, letter, tuple(choices))
+
+
+def _check_choices(where: str, choices: Sequence[str]) -> None:
+    """Raise TriaxisError where a reply could mean two choices: equal ones, or one that is another's letter."""
+    said = [normalised(choice) for choice in choices]
+    for i, one in enumerate(said):
+        if one in said[:i]:
+            raise TriaxisError(f"{where}: {choices[i][:40]!r} is there twice; keep one")
+        if len(one) == 1 and one in LETTERS[: len(said)].lower() and LETTERS[i].lower() != one:
+            raise TriaxisError(f"{where}: {choices[i]!r} is the letter of another choice; word it otherwise")
+
+
+def _text(path: str, number: int, row: Mapping[str, Any], column: str, key: str) -> str:
+    """A field as text. Raises TriaxisError where there is none, or no text in it."""
+    where = f"{path}, row {number:,}"
+    if column not in row:
+        has = ", ".join(map(str, row)) or "nothing"
+        raise TriaxisError(f"{where}: no column {column}; it has {has[:200]}; name one with {key}=..")
+    value = row[column]
+    if isinstance(value, int | float) and not isinstance(value, bool) and key == "answer":
+        value = number_text(value) if math.isfinite(value) else ""  # written without quotes in many sets
+    if not isinstance(value, str) or not value.strip():
+        told = "is empty" if value is None or value == "" else f"must be text, and is {type(value).__name__}"
+        raise TriaxisError(f"{where}, {column}: {told}")
+    if "\0" in value or (not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)):
+        raise TriaxisError(f"{where}, {column}: holds a NUL or half a character, which no tokenizer takes; remove it")
+    return value.strip()

@@ -1,0 +1,75 @@
+"""What tasks in plain language share: a question in a prompt template, an answer found in the response and judged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from triaxis.tasks.answers import Judged, undressed
+from triaxis.tasks.declines import is_refusal
+from triaxis.tasks.prompts import BARE, asked, said_alike
+from triaxis.tasks.stated import final_answer, reply_of
+from triaxis.tasks.task import Task
+from triaxis.types import Item, Mode, NoiseKind, Outcome, TriaxisError
+
+P = TypeVar("P")  # a problem
+
+
+@dataclass(frozen=True)
+class OpenTask(Task[P], ABC):
+    """A task that is put to a model in the words of a language. Nobody knows how a reference would get to its answers,
+    so it has no traces: how long a response may be has to be said (`evaluation.max_new_tokens`)."""
+
+    group: str = "far_ood"
+    levels: tuple[int, ...] = (1,)
+    eval_levels: tuple[int, ...] = (1,)
+    modes: tuple[Mode, ...] = ("default", "think")  # the lab's answer mark means nothing here
+    template: str = BARE  # a name of `prompts.TEMPLATES`, or "" for the wording that the item draws
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return ()
+
+    @abstractmethod
+    def question(self, problem: P) -> str:
+        """What is asked, without the template."""
+
+    @abstractmethod
+    def judged(self, problem: P, given: str) -> Judged:
+        """Whether a final answer is right."""
+
+    def content(self, problem: P) -> str:
+        return said_alike(self.question(problem))  # as `fingerprint` tells questions apart
+
+    def prompt(self, problem: P) -> str:
+        return asked(self.question(problem), self.template)
+
+    def traces(self, problem: P) -> Mapping[str, str]:
+        return {}
+
+    def trace(self, problem: P, structure: str) -> str:
+        raise TriaxisError(f"{self.name}: has no reference responses")
+
+    def noise_kinds(self, structure: str) -> tuple[NoiseKind, ...]:
+        return ()
+
+    def noisy_trace(self, problem: P, structure: str, seed: int, kind: NoiseKind = "wrong_step") -> str:
+        raise TriaxisError(f"{self.name}: has no reference responses")
+
+    def outcome(self, example: Item, text: str, finished: bool) -> Outcome:
+        """By the answer as it is given, or without its dress: `**7**` and `\\text{7}` are 7 to any verifier."""
+        reply = reply_of(text)
+        given = final_answer(reply, finished)
+        verdict: Judged = "unparsable"
+        if given is not None:
+            problem, bare = self.problem(example), undressed(given)
+            verdict = self.judged(problem, given)
+            if verdict != "correct" and bare != given:
+                verdict = self.judged(problem, bare)
+        if verdict != "correct" and is_refusal(reply):
+            return Outcome.REFUSED
+        if given is None and not finished:
+            return Outcome.TRUNCATED
+        return {"correct": Outcome.CORRECT, "wrong": Outcome.WRONG, "unparsable": Outcome.UNPARSED}[verdict]
