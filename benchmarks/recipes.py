@@ -1,6 +1,6 @@
 """How fast variants are made, and the small data set that the shipped recipes run on.
 
-python benchmarks/recipes.py speed [--rows 20000 200000]     rows a second of each operation, from file to file
+python benchmarks/recipes.py speed [--rows 20000 200000]     rows a CPU second of each operation, from file to file
 python benchmarks/recipes.py data FOLDER                     word-problems.jsonl and held-out.jsonl of examples/data/
 """
 
@@ -114,7 +114,7 @@ STEPS: dict[str, list[Any]] = {
 
 
 def speed(sizes: list[int]) -> None:
-    """Rows that come in a second, from a file to a file, a process of one core."""
+    """Rows that come in a CPU second, from a file to a file: a process of one core, whatever runs beside it."""
     with tempfile.TemporaryDirectory() as folder:
         print(f"| operation | {' | '.join(f'{n:,} rows' for n in sizes)} |")
         print("|---" * (1 + len(sizes)) + "|")
@@ -125,13 +125,13 @@ def speed(sizes: list[int]) -> None:
             for n in sizes:
                 done = [{"scale": n // 2}] if name.startswith("scale") else steps
                 recipe = {"source": f"{folder}/{n}.jsonl", "steps": done, "output": f"{folder}/out.jsonl"}
-                began = time.perf_counter()
+                began = time.process_time()
                 make_files(parse_recipe(recipe), force=True)
-                rates.append(n / (time.perf_counter() - began))
+                rates.append(n / (time.process_time() - began))
             print(f"| {name} | {' | '.join(f'{rate:,.0f}' for rate in rates)} |", flush=True)
         size = (Path(folder) / f"{sizes[-1]}.jsonl").stat().st_size / sizes[-1]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"\nrows a second; a row is {size:,.0f} bytes; largest memory {peak:,.0f} MB")
+        print(f"\nrows a CPU second; a row is {size:,.0f} bytes; largest memory {peak:,.0f} MB")
 
 
 def main() -> None:
