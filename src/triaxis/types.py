@@ -104,7 +104,7 @@ class Checkpoint:
     """A point of a trajectory. Step 0 is the base model."""
 
     step: int  # optimizer steps
-    tokens: int = 0  # supervised tokens trained on so far
+    tokens: int | None = 0  # supervised tokens trained on so far; None where nobody counted (another trainer)
     epoch: float = 0.0
     loss: float | None = (
         None  # mean cross-entropy per supervised token since the checkpoint before, nats, whatever is minimised

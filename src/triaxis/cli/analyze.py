@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triaxis.cli.folder import opened, study_of, table_of
+from triaxis.cli.folder import opened, study_of, table_of, title_of
 from triaxis.types import TriaxisError
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def analyze(
     elif ours and paths:
         with opened(paths[0]) as store:
             declared = declared or study_of(store)
-            _inferred(table_of(store, declared), declared, declared.name, store, report, ledger, as_json, seed)
+            title = title_of(store, declared)
+            _inferred(table_of(store, declared), declared, title, store, report, ledger, as_json, seed)
     else:
         from triaxis.integrations import brought
 
@@ -82,7 +83,7 @@ def show(
     ledger = _ledger(claims)
     with opened(folder) as store:
         study = study_of(store)
-        _inferred(table_of(store, study), study, study.name, store, None, ledger, as_json, seed)
+        _inferred(table_of(store, study), study, title_of(store, study), store, None, ledger, as_json, seed)
 
 
 def _ledger(paths: list[Path] | None) -> tuple[Claim, ...]:

@@ -17,17 +17,35 @@ def as_stored(study: Study) -> dict[str, object]:
     return {"study": study.to_dict(), "fingerprints": dict(study.fingerprints), "notes": study.found}
 
 
-def study_of(store: Store) -> Study:
-    """The study that a folder was made for."""
+def study_of(store: Store) -> Study | None:
+    """The study that a folder was made for; None where another trainer's runs were measured into it."""
     from triaxis.study import parse_study
 
     stored = store.study()
+    if stored.get("study", {}) is None:
+        return None
     study = parse_study(stored.get("study"), where=str(store.path / "study.yaml"))
     return study.with_fingerprints(stored.get("fingerprints", {}), stored.get("notes", ()))
 
 
-def table_of(store: Store, study: Study) -> Table:
-    """The records of the study's own runs: the folder may also hold those of an earlier version of it."""
+def title_of(store: Store, study: Study | None) -> str:
+    """What to call what a folder holds."""
+    return study.name if study is not None else store.path.resolve().name
+
+
+def refuse_trainers(folder: Path) -> None:
+    """Raise TriaxisError for a folder with the runs of another trainer: a study must not replace their bases."""
+    if (folder / "study.db").is_file():
+        with opened(folder) as store:
+            if store.study().get("study", {}) is None:
+                raise TriaxisError(f"{folder}: holds runs of another trainer; give the study another folder")
+
+
+def table_of(store: Store, study: Study | None) -> Table:
+    """The records of the study's own runs: the folder may also hold those of an earlier version of it. Without a study
+    all are of interest."""
+    if study is None:
+        return store.table(text=False)
     runs = {run.id for run in study.runs()}
     if not any(status.steps for status in store.status() if status.run in runs):
         raise TriaxisError(f"{store.path}: no run of this study is measured yet; run it, or wait for a checkpoint")

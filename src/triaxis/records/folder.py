@@ -14,6 +14,10 @@ MEASURED = ("records", "report.html", "analysis.json")  # there only once someth
 OURS = ("study.yaml", DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "lock", "state", *MEASURED)
 
 
+class InUse(TriaxisError):
+    """Another process writes into the folder now."""
+
+
 def make_folder(folder: Path) -> None:
     """Make the folder where it is not there. Raises TriaxisError where something else is, or the database is lost."""
     with files_told(folder):
@@ -66,7 +70,7 @@ def locked(folder: Path) -> int:
     except BlockingIOError:
         owner = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(handle)
-        raise TriaxisError(
+        raise InUse(
             f"another process (pid {owner}) is running this study in {folder}; wait for it or stop it"
         ) from None
     with files_told(folder / "lock"):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from triaxis.records.joined import Part
 
 State = Literal["waiting", "running", "done", "failed"]
+UNKNOWN = -1  # in the database: tokens that nobody counted
 Key = tuple[str, str, int]  # of a checkpoint: run, base, step
 PARTS = "SELECT run, base, step, tokens, epoch, loss, token_accuracy, file, bytes, sha256 FROM checkpoints"
 
@@ -220,7 +221,8 @@ class Store:
     ) -> None:
         size, sha256 = write_part(self.path / "records" / file, records)
         c = checkpoint
-        measured = (c.tokens, c.epoch, c.loss, c.token_accuracy, len(records))
+        tokens = UNKNOWN if c.tokens is None else c.tokens
+        measured = (tokens, c.epoch, c.loss, c.token_accuracy, len(records))
         row = (run, base, c.step, *measured, file, size, evaluation, sha256, self._version)
         spent = [(run, base, c.step, phase, seconds, tokens) for phase, (seconds, tokens) in costs.items()]
         key = (run, base, c.step)
@@ -366,13 +368,14 @@ class Store:
                 known = {status.run: status for status in self.status() if runs is None or status.run in runs}
                 rows = {row[:3]: row[3:] for row in self._rows(PARTS)}
             parts, damaged = [], {}
-            for (run, base, step), (*measured, file, size, sha256) in rows.items():
+            for (run, base, step), (tokens, *measured, file, size, sha256) in rows.items():
                 if (run, base, step) in self._damaged or not sources(run, base, known):
                     continue
                 path = self.path / "records" / file
                 try:
                     records = read_part(path, size, sha256, text=text)
-                    parts.append(Part(run, base, Checkpoint(step, *measured), records))
+                    point = Checkpoint(step, None if tokens == UNKNOWN else tokens, *measured)
+                    parts.append(Part(run, base, point, records))
                 except DamagedPart as damage:
                     damaged[run, base, step] = _in_words((run, base, step), path, damage)
             now = {row[:3]: row[3:] for row in self._rows(PARTS)} if damaged else rows
