@@ -60,8 +60,10 @@ def analyze(
         _inferred(published_table(), declared, title, None, report, ledger, as_json, seed)
     elif ours and paths:
         with opened(paths[0]) as store:
-            declared = declared or study_of(store)
-            _inferred(table_of(store, declared), declared, declared.name, store, report, ledger, as_json, seed)
+            own = study_of(store)
+            declared = declared or own
+            table = table_of(store, declared if own is not None else None)
+            _inferred(table, declared, _title(declared, store), store, report, ledger, as_json, seed)
     else:
         from triaxis.integrations import brought
 
@@ -82,7 +84,11 @@ def show(
     ledger = _ledger(claims)
     with opened(folder) as store:
         study = study_of(store)
-        _inferred(table_of(store, study), study, study.name, store, None, ledger, as_json, seed)
+        _inferred(table_of(store, study), study, _title(study, store), store, None, ledger, as_json, seed)
+
+
+def _title(study: Study | None, store: Store) -> str:
+    return study.name if study is not None else store.path.resolve().name
 
 
 def _ledger(paths: list[Path] | None) -> tuple[Claim, ...]:

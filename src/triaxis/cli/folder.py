@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,22 +14,42 @@ if TYPE_CHECKING:
     from triaxis.study import Study
 
 
+EVALUATED = "evaluated"  # what `triaxis evaluate` keeps instead of a study (execute/evaluation.py)
+
+
+def refuse_evaluated(folder: Path) -> None:
+    """Refuse to make a folder of checkpoints that were trained elsewhere into a study's."""
+    from triaxis.records import Store
+
+    stored: Mapping[str, object] = {}
+    if (folder / "study.db").is_file():
+        with suppress(TriaxisError), Store.open(folder, read_only=True) as store:  # running again mends what is damaged
+            stored = store.study()
+    if EVALUATED in stored:
+        raise TriaxisError(f"{folder}: holds checkpoints of 'triaxis evaluate'; choose another folder (--out)")
+
+
 def as_stored(study: Study) -> dict[str, object]:
     """A study as its folder keeps it; `study_of` makes the same of it."""
     return {"study": study.to_dict(), "fingerprints": dict(study.fingerprints), "notes": study.found}
 
 
-def study_of(store: Store) -> Study:
-    """The study that a folder was made for."""
+def study_of(store: Store) -> Study | None:
+    """The study that a folder was made for; None where it holds checkpoints that were trained elsewhere."""
     from triaxis.study import parse_study
 
     stored = store.study()
+    if EVALUATED in stored:
+        return None
     study = parse_study(stored.get("study"), where=str(store.path / "study.yaml"))
     return study.with_fingerprints(stored.get("fingerprints", {}), stored.get("notes", ()))
 
 
-def table_of(store: Store, study: Study) -> Table:
-    """The records of the study's own runs: the folder may also hold those of an earlier version of it."""
+def table_of(store: Store, study: Study | None) -> Table:
+    """The records of the study's own runs: the folder may also hold those of an earlier version of it. Of checkpoints
+    that were trained elsewhere, all."""
+    if study is None:
+        return store.table(text=False)
     runs = {run.id for run in study.runs()}
     if not any(status.steps for status in store.status() if status.run in runs):
         raise TriaxisError(f"{store.path}: no run of this study is measured yet; run it, or wait for a checkpoint")
