@@ -145,7 +145,7 @@ def test_no_study_takes_the_folder_of_a_trainer_nor_the_other_way_round(measured
     study = tmp_path / "study.yaml"
     study.write_text("{name: s, model: {base: 'lab:weak'}, data: {task: chain}, tasks: {in_domain: [words]}}")
     code, _, err = triaxis("run", study, "--out", folder)
-    assert code == 2 and "runs of another trainer" in err
+    assert code == 2 and "holds checkpoints that another trainer made" in err
     Store.create(tmp_path / "s", "x", {"study": {"name": "s"}}, []).close()
     with pytest.raises(TriaxisError, match="holds a study that triaxis run made"):
         trainer(tmp_path / "out", [callback(tmp_path / "s")]).train()

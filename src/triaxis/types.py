@@ -125,12 +125,13 @@ class Record:
     sample: int
     outcome: Outcome
     score: float  # 1 is always the desired behaviour
-    response_tokens: int
+    response_tokens: int | None  # None where nothing was generated: a choice by its likelihood
     thought: bool  # the response opened a thought
     finished: bool  # it ended by itself, it was not cut off by the token limit
     text: str
     copied: float | None = None  # share of the response's n-grams that stand in the run's training traces
     verified_steps: int | None = None  # steps of the item's solution that the response writes down, and right
+    log_probability: float | None = None  # of the right choice given the prompt, nats
 
 
 @dataclass(frozen=True)

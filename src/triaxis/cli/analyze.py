@@ -60,9 +60,10 @@ def analyze(
         _inferred(published_table(), declared, title, None, report, ledger, as_json, seed)
     elif ours and paths:
         with opened(paths[0]) as store:
-            declared = declared or study_of(store)
-            title = title_of(store, declared)
-            _inferred(table_of(store, declared), declared, title, store, report, ledger, as_json, seed)
+            own = study_of(store)
+            declared = declared or own
+            table = table_of(store, declared if own is not None else None)
+            _inferred(table, declared, title_of(store, declared), store, report, ledger, as_json, seed)
     else:
         from triaxis.integrations import brought
 

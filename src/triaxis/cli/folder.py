@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +14,38 @@ if TYPE_CHECKING:
     from triaxis.study import Study
 
 
+EVALUATED = "evaluated"  # what `triaxis evaluate` keeps instead of a study (execute/evaluation.py)
+
+
+def refuse_elsewhere(folder: Path) -> None:
+    """Refuse to make a folder of checkpoints that were trained elsewhere into a study's."""
+    from triaxis.records import Store
+
+    stored: Mapping[str, object] = {}
+    if (folder / "study.db").is_file():
+        with suppress(TriaxisError), Store.open(folder, read_only=True) as store:  # running again mends what is damaged
+            stored = store.study()
+    if _elsewhere(stored):
+        by = "of 'triaxis evaluate'" if EVALUATED in stored else "that another trainer made"
+        raise TriaxisError(f"{folder}: holds checkpoints {by}; choose another folder (--out)")
+
+
+def _elsewhere(stored: Mapping[str, object]) -> bool:
+    """Whether a folder holds what `triaxis evaluate` measured, or the callback in another trainer, and no study."""
+    return EVALUATED in stored or stored.get("study", {}) is None
+
+
 def as_stored(study: Study) -> dict[str, object]:
     """A study as its folder keeps it; `study_of` makes the same of it."""
     return {"study": study.to_dict(), "fingerprints": dict(study.fingerprints), "notes": study.found}
 
 
 def study_of(store: Store) -> Study | None:
-    """The study that a folder was made for; None where another trainer's runs were measured into it."""
+    """The study that a folder was made for; None where it holds checkpoints that were trained elsewhere."""
     from triaxis.study import parse_study
 
     stored = store.study()
-    if stored.get("study", {}) is None:
+    if _elsewhere(stored):
         return None
     study = parse_study(stored.get("study"), where=str(store.path / "study.yaml"))
     return study.with_fingerprints(stored.get("fingerprints", {}), stored.get("notes", ()))
@@ -33,17 +56,9 @@ def title_of(store: Store, study: Study | None) -> str:
     return study.name if study is not None else store.path.resolve().name
 
 
-def refuse_trainers(folder: Path) -> None:
-    """Raise TriaxisError for a folder with the runs of another trainer: a study must not replace their bases."""
-    if (folder / "study.db").is_file():
-        with opened(folder) as store:
-            if store.study().get("study", {}) is None:
-                raise TriaxisError(f"{folder}: holds runs of another trainer; give the study another folder")
-
-
 def table_of(store: Store, study: Study | None) -> Table:
-    """The records of the study's own runs: the folder may also hold those of an earlier version of it. Without a study
-    all are of interest."""
+    """The records of the study's own runs: the folder may also hold those of an earlier version of it. Of checkpoints
+    that were trained elsewhere, all."""
     if study is None:
         return store.table(text=False)
     runs = {run.id for run in study.runs()}

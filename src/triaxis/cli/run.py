@@ -54,14 +54,14 @@ def run(
 def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
     from rich.console import Console
 
-    from triaxis.cli.folder import as_stored, refuse_trainers
+    from triaxis.cli.folder import as_stored, refuse_elsewhere
     from triaxis.cli.output import write_outputs
     from triaxis.cli.progress import Progress
     from triaxis.execute.check import checked
     from triaxis.execute.engines import cores
     from triaxis.records import Store
 
-    refuse_trainers(out)
+    refuse_elsewhere(out)
     study, notes = checked(study)
     for note in notes:
         print(f"triaxis: note: {note}", file=sys.stderr)

@@ -12,7 +12,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from triaxis.evaluate.behaviours import Ngrams
 from triaxis.evaluate.generate import generate
+from triaxis.evaluate.likelihood import log_likelihoods
 from triaxis.tasks import Task, get_task, prefill
+from triaxis.tasks.likelihood import LETTERS, written
+from triaxis.tasks.prompts import fingerprint
+from triaxis.tasks.task import Shot
 from triaxis.tasks.verify import THINK, THINK_END
 from triaxis.types import Item, Record, TriaxisError
 
@@ -31,6 +35,12 @@ class Question:
     prefilled: str  # words in the model's mouth, and the thought that the chat template opens
     max_new_tokens: int
     task: Task[Any]  # as it was when its items were drawn: a file may change meanwhile
+    choices: tuple[tuple[int, ...], ...] = ()  # in tokens, where the likeliest is taken and nothing is generated
+
+    @property
+    def room(self) -> int:
+        """Tokens that may follow the prompt."""
+        return max(map(len, self.choices), default=self.max_new_tokens)
 
 
 def questions(
@@ -42,25 +52,63 @@ def questions(
     modes: Sequence[str],
     max_new_tokens: int | str,
     seed: int,
+    few_shot: int = 0,
 ) -> list[Question]:
     """The fixed questions of an evaluation, the same for every checkpoint of every run.
 
     `tasks` maps a group to its tasks; a mode that a task does not have is left out for it. `max_new_tokens` is a number
     or "auto": `AUTO_LENGTH` times the longest reference trace among the task's items, every structure counted.
+    `few_shot` solved questions of the task's training side stand before each, the same before all. A task whose choices
+    are taken by likelihood is asked once, whatever `samples` says: there is nothing to sample.
     """
     asked, opened = [], opened_thought(tokenizer)
     for group, names in tasks.items():
         for name in names:
             task = get_task(name)
             examples = task.examples("eval", seed, items)
-            limit = room_for(task, examples, tokenizer) if max_new_tokens == "auto" else int(max_new_tokens)
             for mode in [m for m in modes if m in task.modes]:
+                shots = shown(task, examples, seed, few_shot, mode)
+                if task.continuations(examples[0]):
+                    asked += [_choice(group, mode, e, task, shots, tokenizer, opened) for e in examples]
+                    continue
+                limit = room_for(task, examples, tokenizer) if max_new_tokens == "auto" else int(max_new_tokens)
                 words = "" if opened and mode == "think" else prefill(mode)
                 said = f"{opened} {words}".strip()
                 for example in examples:
-                    prompt = _prompt(tokenizer, example.prompt, words)
+                    prompt = _prompt(tokenizer, example.prompt, words, shots)
                     asked += [Question(group, mode, example, k, prompt, said, limit, task) for k in range(samples)]
     return asked
+
+
+def shown(task: Task[Any], examples: Sequence[Item], seed: int, n: int, mode: str) -> list[Shot]:
+    """The solved questions that stand before each of these items. Raises TriaxisError where one is asked."""
+    if not n:
+        return []
+    shots, asked = task.shots(seed, n, mode), {fingerprint(example.prompt) for example in examples}
+    for shot in shots:
+        if fingerprint(shot.prompt) in asked:
+            raise TriaxisError(
+                f"{task.name}: {shot.prompt[:60]!r} is asked, and would be shown with its answer (evaluation.few_shot)"
+            )
+    return shots
+
+
+def _choice(
+    group: str,
+    mode: str,
+    example: Item,
+    task: Task[Any],
+    shots: Sequence[Shot],
+    tokenizer: PreTrainedTokenizerBase,
+    opened: str,
+) -> Question:
+    """A question whose likeliest choice is taken. A thought that the chat template opens is closed: what is asked for
+    is the likelihood of an answer, and not of a thought that begins like one."""
+    prompt = _prompt(tokenizer, example.prompt, THINK_END if opened else "", shots)
+    choices = [tuple(_ids(tokenizer, text)) for text in task.continuations(example)]
+    if not all(choices):
+        raise TriaxisError(f"{example.id}: a choice is no token of the tokenizer; its likelihood can't be told")
+    return Question(group, mode, example, 0, prompt, "", 0, task, tuple(choices))
 
 
 def room_for(task: Task[Any], examples: Sequence[Item], tokenizer: PreTrainedTokenizerBase) -> int:
@@ -96,6 +144,23 @@ def measure(
     A sampled answer's draws belong to (run, step, item, mode, sample). `traces` are those that the run was trained on;
     a base, which serves runs with other traces, has none.
     """
+    sampled, chosen = [q for q in asked if not q.choices], [q for q in asked if q.choices]
+    records = _sampled(model, tokenizer, sampled, run, step, temperature, batch_size, traces) if sampled else []
+    records += _chosen(model, tokenizer, chosen, run, step, batch_size) if chosen else []
+    place = {id(q): i for i, q in enumerate([*sampled, *chosen])}
+    return [records[place[id(q)]] for q in asked]
+
+
+def _sampled(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[Question],
+    run: str,
+    step: int,
+    temperature: float,
+    batch_size: int,
+    traces: Ngrams | None,
+) -> list[Record]:
     seeds = [_stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if temperature > 0 else None
     responses = generate(
         model,
@@ -135,6 +200,44 @@ def measure(
     return records
 
 
+def _chosen(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[Question],
+    run: str,
+    step: int,
+    batch_size: int,
+) -> list[Record]:
+    """Questions whose likeliest choice is taken. The text is the choices' likelihoods, and is what is judged."""
+    pairs = [(q.prompt, choice) for q in asked for choice in q.choices]
+    told = iter(log_likelihoods(model, pairs, pad=tokenizer.pad_token_id, batch_size=batch_size))
+    records = []
+    for question in asked:
+        example, task = question.example, question.task
+        likelihoods = [next(told) for _ in question.choices]
+        text = written(likelihoods, [len(choice) for choice in question.choices])
+        outcome = task.outcome(example, text, True)
+        records.append(
+            Record(
+                run=run,
+                step=step,
+                task=example.task,
+                group=question.group,
+                mode=question.mode,
+                item=example.id,
+                sample=question.sample,
+                outcome=outcome,
+                score=task.score(outcome),
+                response_tokens=None,
+                thought=False,
+                finished=True,
+                text=text,
+                log_probability=likelihoods[LETTERS.index(example.answer)],
+            )
+        )
+    return records
+
+
 def opened_thought(tokenizer: PreTrainedTokenizerBase) -> str:
     """The tag of the thought that a chat template opens before the model speaks, as those of some reasoning models do;
     else empty. The model's own words don't hold it, and without it an unfinished thought would read as a reply."""
@@ -146,12 +249,18 @@ def opened_thought(tokenizer: PreTrainedTokenizerBase) -> str:
     return THINK if begun[1] and THINK_END not in begun[2] else ""
 
 
-def _prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, prefilled: str) -> tuple[int, ...]:
-    turns = [{"role": "user", "content": prompt}]
-    ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-    if prefilled:
-        ids = ids + tokenizer(prefilled, add_special_tokens=False)["input_ids"]
-    return tuple(ids)
+def _prompt(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, prefilled: str, shots: Sequence[Shot] = ()
+) -> tuple[int, ...]:
+    turns = [turn for shot in shots for turn in zip(("user", "assistant"), shot, strict=True)]
+    messages = [{"role": role, "content": content} for role, content in [*turns, ("user", prompt)]]
+    ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    return (*ids, *(_ids(tokenizer, prefilled) if prefilled else ()))
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
 
 
 def _stream(*key: object) -> int:

@@ -9,6 +9,7 @@ from triaxis.axes.data import TrainingExample, check_data
 from triaxis.axes.model import base_names, fingerprint
 from triaxis.execute.data_check import Data, check_training
 from triaxis.study import OF_BASES, Study, trained_on
+from triaxis.study.evaluation import Evaluation
 from triaxis.tasks import Task, get_task, is_open, read_from, task_names, vocabulary
 from triaxis.types import Item, Level, TriaxisError
 
@@ -29,14 +30,13 @@ def checked(study: Study) -> tuple[Study, tuple[str, ...]]:
     for name in OF_BASES:
         if len({settings[name] for settings in conditions}) > 1:
             raise TriaxisError(f"{name}: a base is measured once, so this has one level in a study; run two studies")
-    tasks = {name: _task(name, group) for group, names in study.tasks.items() for name in names}
-    items = {name: task.examples("eval", study.evaluation.seed, study.evaluation.items) for name, task in tasks.items()}
+    bases = {str(settings["model.base"]) for settings in conditions}
+    lab = sorted(bases.intersection(base_names()))
+    items, lacking = check_asked(study.tasks, study.evaluation, lab)
     trained = [_of_data(settings) for settings in conditions]
     for data in trained:
         check_data(data)
-    bases = {str(settings["model.base"]) for settings in conditions}
-    lab = sorted(bases.intersection(base_names()))
-    read = {name: told for name in {*tasks, *map(trained_on, conditions)} if (told := read_from(name))}
+    read = {name: told for name in {*items, *map(trained_on, conditions)} if (told := read_from(name))}
     fingerprints = {base: fingerprint(base) for base in bases} | read
 
     def check(data: Data, examples: Sequence[TrainingExample]) -> None:
@@ -46,11 +46,29 @@ def checked(study: Study) -> tuple[Study, tuple[str, ...]]:
     asked = [item for listed in items.values() for item in listed]
     found = check_training(trained, study.seeds, asked, check)
     found += _unseen(map(trained_on, conditions), read)
-    for name, task in tasks.items():
-        _check_open(study, name, task, items[name], lab)
-    found += [note for group, names in study.tasks.items() for name in names for note in _modes(study, group, name)]
+    found += lacking
     known = study.with_fingerprints(fingerprints, found)
     return known, known.notes
+
+
+def check_asked(
+    tasks: Mapping[str, Sequence[str]], evaluation: Evaluation, lab: Sequence[str] = ()
+) -> tuple[dict[str, list[Item]], list[str]]:
+    """The items of each task, and a note on each mode that a task lacks; `lab` are the bases of the lab that are asked.
+
+    Raises TriaxisError for a task that doesn't exist or can't be asked like that.
+    """
+    items: dict[str, list[Item]] = {}
+    notes: list[str] = []
+    for group, names in tasks.items():
+        for name in names:
+            task = _task(name, group)
+            items[name] = task.examples("eval", evaluation.seed, evaluation.items)
+            _check_open(evaluation, name, task, items[name], lab)
+            if evaluation.few_shot:
+                task.shots(evaluation.seed, evaluation.few_shot, "default")
+            notes += _modes(evaluation, group, name)
+    return items, notes
 
 
 def _of_data(settings: Mapping[str, Level]) -> dict[str, Level]:
@@ -73,13 +91,15 @@ def _task(name: str, group: str) -> Task[Any]:
         raise TriaxisError(f"tasks.{group}: {error}") from None
 
 
-def _check_open(study: Study, name: str, task: Task[Any], items: Sequence[Item], lab: Sequence[str]) -> None:
+def _check_open(evaluation: Evaluation, name: str, task: Task[Any], items: Sequence[Item], lab: Sequence[str]) -> None:
     """Refuse a task in plain language whose responses have no limit, or that is put to a base of the lab."""
     if task.name in task_names():
         return
     if lab:
         _check_words(name, [item.prompt for item in items], lab[0])
-    if study.evaluation.max_new_tokens == "auto" and not all(item.traces for item in items):
+    if task.continuations(items[0]):  # nothing is generated
+        return
+    if evaluation.max_new_tokens == "auto" and not all(item.traces for item in items):
         raise TriaxisError(
             f"evaluation.max_new_tokens: auto needs reference responses, and {name} has none; give a number"
         )
@@ -101,11 +121,11 @@ def _check_words(name: str, texts: Sequence[str], base: str) -> None:
         )
 
 
-def _modes(study: Study, group: str, name: str) -> list[str]:
-    """A note where a task lacks a mode of the study; an error where it has none of them."""
+def _modes(evaluation: Evaluation, group: str, name: str) -> list[str]:
+    """A note where a task lacks a mode of the evaluation; an error where it has none of them."""
     task = get_task(name)
-    lacking = [mode for mode in study.evaluation.modes if mode not in task.modes]
-    if len(lacking) == len(study.evaluation.modes):
+    lacking = [mode for mode in evaluation.modes if mode not in task.modes]
+    if len(lacking) == len(evaluation.modes):
         have = ", ".join(task.modes)
         raise TriaxisError(
             f"evaluation.modes: {name} (tasks.{group}) has no mode {' or '.join(lacking)}; it has {have}"

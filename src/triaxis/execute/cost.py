@@ -111,7 +111,8 @@ def _answer(question: Question, structure: str, tokenizer: PreTrainedTokenizerBa
 
 
 def _asking(job: Job) -> dict[str, Any]:
-    return {k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
+    asking = {k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
+    return {**asking, "few_shot": job.evaluation.get("few_shot", 0)}
 
 
 def _calibrate(job: Job) -> _Speed:
@@ -129,7 +130,7 @@ def _calibrate(job: Job) -> _Speed:
         temperature=0.0,
         batch_size=int(job.evaluation["batch_size"]),
     )
-    generated = max(1, sum(r.response_tokens for r in records)) / (time.perf_counter() - began)
+    generated = max(1, sum(r.response_tokens or 0 for r in records)) / (time.perf_counter() - began)
     row = sum(len(r.tokens) for r in run.rows) / len(run.rows)
     began = time.perf_counter()
     while time.perf_counter() - began < TRAIN_SECONDS:

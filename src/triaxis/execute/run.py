@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ def follow(job: Job) -> Iterator[Measured]:
     Raises RunFailed where the loss is not finite, TriaxisError where the settings can't be followed or what is read is
     no longer what was checked.
     """
-    _check_read(job)
+    check_read(job.read)
     if job.steps == (0,):
         model, tokenizer = _base(job)
         yield _measured(job, Checkpoint(0), model, tokenizer, _asked(job, model, tokenizer))
@@ -61,9 +61,9 @@ def follow(job: Job) -> Iterator[Measured]:
         shutil.rmtree(job.state, ignore_errors=True)
 
 
-def _check_read(job: Job) -> None:
+def check_read(read: Mapping[str, str]) -> None:
     """Refuse to train or ask on other rows than the run's id stands for."""
-    for name, told in job.read.items():
+    for name, told in read.items():
         if (now := read_from(name)) != told:
             what = "has changed" if now else "is gone"
             raise TriaxisError(f"{name}: {what} since the study was checked; put it back, or run the study anew")
@@ -268,17 +268,27 @@ def _base(job: Job) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def _asked(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[Question]:
-    chosen = {k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
-    asked = questions(job.tasks, tokenizer, **chosen)
-    context = model.config.max_position_embeddings
+    return questions_for(job.tasks, job.evaluation, tokenizer, model.config.max_position_embeddings)
+
+
+def questions_for(
+    tasks: Mapping[str, Sequence[str]], evaluation: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, context: int
+) -> list[Question]:
+    """The questions of an evaluation for a model with a context of so many tokens.
+
+    Raises TriaxisError for a word that its tokenizer doesn't know, and where a prompt and its answer don't fit.
+    """
+    chosen = {k: evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
+    asked = questions(tasks, tokenizer, **chosen, few_shot=evaluation.get("few_shot", 0))
     unknown = tokenizer.unk_token_id
     for question in asked:
-        if unknown is not None and unknown in question.prompt:
+        if unknown is not None and unknown in (*question.prompt, *(t for c in question.choices for t in c)):
             raise TriaxisError(f"{question.example.id}: asks with a word that the base's tokenizer doesn't know")
-        if len(question.prompt) + question.max_new_tokens > context:
+        if len(question.prompt) + question.room > context:
+            few = f" or evaluation.few_shot ({evaluation['few_shot']})" if evaluation.get("few_shot") else ""
             raise TriaxisError(
                 f"evaluation.max_new_tokens: a prompt of {len(question.prompt)} tokens ({question.example.id}) and an "
-                f"answer of {question.max_new_tokens} exceed the context of {context}; lower it"
+                f"answer of {question.room} exceed the context of {context}; lower it{few}"
             )
     return asked
 
@@ -306,7 +316,7 @@ def _measured(
         batch_size=int(job.evaluation["batch_size"]),
         traces=traces,
     )
-    costs = {"evaluate": (time.perf_counter() - began, sum(r.response_tokens for r in records))}
+    costs = {"evaluate": (time.perf_counter() - began, sum(r.response_tokens or 0 for r in records))}
     return Measured(point, tuple(records), costs)
 
 

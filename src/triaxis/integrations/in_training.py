@@ -79,6 +79,7 @@ class Measurer:
             modes=evaluation.modes,
             max_new_tokens=evaluation.max_new_tokens,
             seed=evaluation.seed,
+            few_shot=evaluation.few_shot,
         )
         _check_asked(self.asked, model, self.tokenizer)
 
@@ -154,9 +155,9 @@ def _check_asked(asked: Sequence[Question], model: Any, tokenizer: Any) -> None:
             raise TriaxisError(
                 f"TrajectoryCallback: {question.example.id} asks with a word that the tokenizer doesn't know"
             )
-        if len(question.prompt) + question.max_new_tokens > context:
+        if len(question.prompt) + question.room > context:
             raise TriaxisError(
                 f"TrajectoryCallback: evaluation.max_new_tokens: a prompt of {len(question.prompt)} tokens"
-                f" ({question.example.id}) and an answer of {question.max_new_tokens} exceed the context of"
+                f" ({question.example.id}) and an answer of {question.room} exceed the context of"
                 f" {context}; lower it"
             )

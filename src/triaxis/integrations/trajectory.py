@@ -200,7 +200,7 @@ class TrajectoryCallback:
             shared = None
         records = measurer.records(model, step, of_base=shared is not None and not shared.own)
         seconds = time.perf_counter() - began
-        costs = {"evaluate": (seconds, sum(record.response_tokens for record in records))}
+        costs = {"evaluate": (seconds, sum(record.response_tokens or 0 for record in records))}
         self.folder.keep(measurer.run, Checkpoint(step, None, epoch), records, costs, shared)
         self._done.add(step)
         self._spent, self._longest = self._spent + seconds, max(self._longest, seconds)

@@ -18,9 +18,9 @@ from triaxis.types import Record
 MAGIC = b"PAR1"
 COLUMNS = (  # of a part; the factors, the seed and the measurements of the checkpoint stand in the database
     "run", "step", "task", "group", "mode", "item", "sample", "outcome", "score", "response_tokens", "thought",
-    "finished", "text", "copied", "verified_steps",
+    "finished", "text", "copied", "verified_steps", "log_probability",
 )  # fmt: skip
-LATER = ("copied", "verified_steps")  # parts written before they were measured lack them
+LATER = ("copied", "verified_steps", "log_probability")  # parts written before they were measured lack them
 
 
 def write_part(path: Path, records: Sequence[Record]) -> tuple[int, str]:
@@ -94,8 +94,7 @@ def read_part(path: Path, size: int, sha256: str, *, text: bool) -> pa.Table:
     columns = [name for name in COLUMNS if text or name != "text"]
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            if set(LATER).isdisjoint(file.schema_arrow.names):
-                columns = [name for name in columns if name not in LATER]
+            columns = [name for name in columns if name not in LATER or name in file.schema_arrow.names]
             table = file.read(columns=columns, use_threads=False)  # threads cost more than so small a file
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]

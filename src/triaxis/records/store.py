@@ -182,10 +182,13 @@ class Store:
                 rows,
             )
 
-    def write_checkpoint(self, run: str, checkpoint: Checkpoint, records: Sequence[Record], costs: Costs) -> None:
+    def write_checkpoint(
+        self, run: str, checkpoint: Checkpoint, records: Sequence[Record], costs: Costs, evaluation: str = ""
+    ) -> None:
         """Keep a checkpoint's measurements, its records and its costs by phase: all of it or nothing.
 
-        Raises RunFailed where the disk is full; what was kept before stays.
+        `evaluation` is an id of what was asked of which weights, where the run's own id doesn't tell. Raises RunFailed
+        where the disk is full; what was kept before stays.
         """
         _check_name(run)
         wrong = next((r for r in records if (r.run, r.step) != (run, checkpoint.step)), None)
@@ -195,7 +198,7 @@ class Store:
             )
         if not self._db.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone():
             raise ValueError(f"run {run!r} is not known; add_run first")
-        self._keep(run, "", checkpoint, records, costs, f"{run}/step-{checkpoint.step:06d}.parquet")
+        self._keep(run, "", checkpoint, records, costs, f"{run}/step-{checkpoint.step:06d}.parquet", evaluation)
 
     def write_base(self, base: str, records: Sequence[Record], costs: Costs, evaluation: str = "") -> None:
         """Keep the records of a base model (run empty, step 0), which serve every run of that base.
@@ -289,6 +292,15 @@ class Store:
         """The base models that are measured on this evaluation, and whole."""
         bases = self._rows("SELECT base FROM checkpoints WHERE run = '' AND evaluation = ?", (evaluation,))
         return {base for (base,) in bases if ("", base, 0) not in self._damaged}
+
+    def evaluations(self) -> dict[Key, str]:
+        """What each checkpoint (run, base, step) that is measured and whole was asked, as its writer told it."""
+        rows = self._rows("SELECT run, base, step, evaluation FROM checkpoints")
+        return {(run, base, step): told for run, base, step, told in rows if (run, base, step) not in self._damaged}
+
+    def parts(self, *, text: bool = True) -> list[Part]:
+        """The records of each checkpoint that is measured and whole, apart: also where no table can be made of them."""
+        return self._read(None, text)[1]
 
     def status(self) -> list[RunStatus]:
         """The runs in the order in which they became known."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PlainValidator, field_validator, model_validator
+from pydantic import (
+    Field,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from triaxis.study.fields import AS_IS, AS_WHOLE, Amount, Count, Positive, Strict, Whole
 from triaxis.study.mistakes import shown
 from triaxis.types import Mode
 
-MAX_ITEMS, MAX_SAMPLES, MAX_TOKENS = 1_000_000, 10_000, 1_000_000
+MAX_ITEMS, MAX_SAMPLES, MAX_TOKENS, MAX_SHOTS = 1_000_000, 10_000, 1_000_000, 100
 Tokens = int | Literal["auto"]
 
 
@@ -32,6 +39,7 @@ class Evaluation(Strict):
     modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = ("default",)
     batch_size: Count = 512  # responses decoded together; no answer depends on it but to rounding
     seed: Whole = 0  # of the items and the sampling; the same for every run, so that gains are paired
+    few_shot: Annotated[int, AS_WHOLE, Field(ge=0, le=MAX_SHOTS)] = 0  # solved questions before each, as earlier turns
 
     @field_validator("modes", mode="before")
     @classmethod
@@ -40,6 +48,12 @@ class Evaluation(Strict):
         if isinstance(listed, tuple) and any(mode in listed[:i] for i, mode in enumerate(listed)):
             raise ValueError("a mode is listed twice")
         return listed
+
+    @model_serializer(mode="wrap")
+    def _told(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `few_shot` where there are none: it came after ids, which are made of this."""
+        settings: dict[str, Any] = told(self)
+        return {key: value for key, value in settings.items() if key != "few_shot" or value}
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Self:

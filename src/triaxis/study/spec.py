@@ -18,6 +18,7 @@ from pydantic import (
     field_validator,
 )
 
+from triaxis.study.asking import grouped
 from triaxis.study.axes import (
     KIND,
     MAX_STEPS,
@@ -35,12 +36,12 @@ from triaxis.study.evaluation import Budget, Evaluation
 from triaxis.study.fields import AS_IS, MAX_WHOLE, Names, Range, Strict, Value
 from triaxis.study.identify import Identification, identify
 from triaxis.study.ids import run_id
-from triaxis.study.mistakes import Mistake, first_mistake, nearest, shown, unknown
+from triaxis.study.mistakes import Mistake, first_mistake, nearest, shown
 from triaxis.study.notes import coinciding, notes_on, refuse_trained
 from triaxis.study.reading import read_text, read_yaml
 from triaxis.study.trained import source_of
 from triaxis.study.trajectory import Trajectory
-from triaxis.types import AXES, GROUPS, Level, TriaxisError
+from triaxis.types import AXES, Level, TriaxisError
 
 MAX_SEEDS = 1000
 MAX_RUNS = 100_000
@@ -134,15 +135,7 @@ class Study(Strict):
     @field_validator("tasks")
     @classmethod
     def _groups(cls, tasks: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        home: dict[str, str] = {}
-        for group, names in tasks.items():
-            if group not in GROUPS:
-                raise unknown(f"tasks.{group}", (f"tasks.{g}" for g in GROUPS))
-            for name in names:
-                if name in home:
-                    raise Mistake(f"tasks.{group}", f"the task {name} is listed twice (first in {home[name]})")
-                home[name] = group
-        return {group: tasks[group] for group in GROUPS if group in tasks}
+        return grouped(tasks)
 
     @property
     def given(self) -> dict[str, Value]:

@@ -88,8 +88,7 @@ def read_from(name: str) -> str:
         if name.startswith(HUB):
             files, revision = _hub_files(name)
         else:
-            where = name.removeprefix(FILE).partition("?")[0] if name.startswith(FILE) else name
-            files, revision = [file for path in _matching(where) for file in _held(path)], ""
+            files, revision = [f for where in _places(name) for path in _matching(where) for f in _held(path)], ""
         digest = hashlib.sha256()
         for label, path in zip(_labels(files), files, strict=True):  # ids are made of it
             with path.open("rb") as file:
@@ -98,6 +97,14 @@ def read_from(name: str) -> str:
     except OSError as error:
         raise TriaxisError(f"{error.filename or name}: can't be read: {error.strerror}") from None
     return digest.hexdigest()[:12] if files else f"revision {revision}" if revision else ""
+
+
+def _places(name: str) -> list[str]:
+    """The files and patterns that a task's or a source's name holds."""
+    if not name.startswith(FILE):
+        return [name]
+    path, _, query = name.removeprefix(FILE).partition("?")
+    return [path, *(part.removeprefix("shots=") for part in query.split("&") if part.startswith("shots="))]
 
 
 def _matching(where: str) -> list[Path]:

@@ -15,17 +15,19 @@ import numpy as np
 
 from triaxis.tasks.answers import Judged, judge_exact, letter_of, normalised, number_text
 from triaxis.tasks.checker import judge_math, require_math
+from triaxis.tasks.likelihood import LETTERS, PER_TOKEN, RAW, likeliest
 from triaxis.tasks.names import FILE, Named
 from triaxis.tasks.open_task import OpenTask
-from triaxis.tasks.prompts import asked, fingerprint, wordings
+from triaxis.tasks.prompts import BARE, asked, fingerprint, wordings
 from triaxis.tasks.streams import Split, keyed
 from triaxis.tasks.tables import file_rows
-from triaxis.types import Item, TriaxisError, Variant
+from triaxis.tasks.task import Shot
+from triaxis.types import Item, Outcome, TriaxisError, Variant
 
 Verifier = Literal["math", "exact", "choice"]
-OPTIONS = ("verifier", "question", "answer", "choices", "template")
+OPTIONS = ("verifier", "question", "answer", "choices", "template", "score", "shots")
 TEMPLATE_OF: dict[str, str] = {"math": "boxed", "exact": "boxed", "choice": "choice"}
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SCORES = ("generated", RAW, PER_TOKEN)
 MAX_ROWS = 200_000  # of a test set, which is held in memory
 
 
@@ -49,6 +51,8 @@ class FileTask(OpenTask[Question]):
     rows: Mapping[int, Question] = field(
         default_factory=dict, repr=False, compare=False
     )  # as they were when it was opened
+    by: str = ""  # RAW or PER_TOKEN, where the likeliest choice is taken; else a response is generated
+    solved: Mapping[int, Question] | None = field(default=None, repr=False, compare=False)  # to be shown first
 
     def examples(self, split: Split, seed: int, n: int, levels: Sequence[int] | None = None) -> list[Item]:
         if split != "eval":
@@ -66,6 +70,44 @@ class FileTask(OpenTask[Question]):
         if name != self.name or split != "eval" or row not in self.rows:
             raise TriaxisError(f'"{id}" is no item of task {self.name}')
         return self._item(self.rows[row], seed)
+
+    def shots(self, seed: int, n: int, mode: str) -> list[Shot]:
+        """Questions of another file (`shots=`), since all of this one's are for evaluation."""
+        if self.solved is None:
+            raise TriaxisError(
+                f"{self.name}: evaluation.few_shot needs solved questions, and all of a test set's are asked; name a "
+                "file of others in the same columns: shots=FILE"
+            )
+        if n > len(self.solved):
+            raise TriaxisError(
+                f"{self.name}: its file of shots holds {len(self.solved):,} questions, and {n:,} are to be shown; "
+                "lower evaluation.few_shot"
+            )
+        drawn = map(self._varied, nsmallest(n, self.solved.values(), key=partial(_place, seed)))
+        return [Shot(self.prompt(question), self._said(question)) for question in drawn]
+
+    def _said(self, question: Question) -> str:
+        """The right answer as a response."""
+        return (
+            self._continuations(question)[LETTERS.index(question.answer)] if self.by else self.replied(question.answer)
+        )
+
+    def continuations(self, example: Item) -> tuple[str, ...]:
+        return self._continuations(self.problem(example)) if self.by else ()
+
+    def _continuations(self, question: Question) -> tuple[str, ...]:
+        return tuple(LETTERS[: len(question.choices)]) if self.template == "letters" else question.choices
+
+    def outcome(self, example: Item, text: str, finished: bool) -> Outcome:
+        if not self.by:
+            return super().outcome(example, text, finished)
+        letter = likeliest(text, self.by)
+        if letter is None:
+            return Outcome.UNPARSED
+        return Outcome.CORRECT if letter == self.problem(example).answer else Outcome.WRONG
+
+    def given(self, text: str, finished: bool) -> str | None:
+        return likeliest(text, self.by) if self.by else super().given(text, finished)
 
     def problem(self, example: Item) -> Question:
         return self._varied(self.rows[self._parse(example.id)[4]])
@@ -94,11 +136,15 @@ class FileTask(OpenTask[Question]):
         return self._varied(list(self.rows.values())[rng.integers(len(self.rows))])
 
     def question(self, problem: Question) -> str:
+        if self.template == "cloze":
+            return problem.text
         lines = [f"{letter}. {choice}" for letter, choice in zip(LETTERS, problem.choices, strict=False)]
         return "\n".join([problem.text, *lines])
 
     def prompt(self, problem: Question) -> str:
-        return asked(self.question(problem), self.template, reworded=self.variant == "wording")
+        # By likelihood nothing stands around what is asked: no wish for a form of answer could be followed.
+        template = BARE if self.by else self.template
+        return asked(self.question(problem), template, reworded=self.variant == "wording")
 
     def answer(self, problem: Question) -> str:
         return problem.answer
@@ -126,9 +172,11 @@ def file_task(name: str, named: Named) -> FileTask:
         raise TriaxisError(f'task "{name}": choices are for verifier=choice')
     if verifier == "math":
         require_math()
-    template = options.get("template", TEMPLATE_OF[verifier])
-    if template not in ("bare", TEMPLATE_OF[verifier]):
-        raise TriaxisError(f'task "{name}": template is bare or {TEMPLATE_OF[verifier]}, got {template!r}')
+    by = _scored_by(name, options, verifier)
+    possible = ("cloze", "letters") if by else (TEMPLATE_OF[verifier], "bare")
+    template = options.get("template", possible[0])
+    if template not in possible:
+        raise TriaxisError(f'task "{name}": template is {" or ".join(sorted(possible))}, got {template!r}')
     path = named.base.removeprefix(FILE)
     _check_surface(name, named.surface, verifier, template)
     columns = tuple(options.get(key, key) for key in ("question", "answer", "choices"))
@@ -141,10 +189,29 @@ def file_task(name: str, named: Named) -> FileTask:
         rows=_questions(path, verifier, cast("tuple[str, str, str]", columns), _stamp(path)),
         variant_of=named.varies,
         variant=named.surface,
+        by=by,
+        modes=("default",) if by else ("default", "think"),
+        solved=_solved(options.get("shots"), verifier, cast("tuple[str, str, str]", columns)),
     )
     if not task.rows:
         raise TriaxisError(f"{path}: holds no questions")
     return task
+
+
+def _scored_by(name: str, options: Mapping[str, str], verifier: str) -> str:
+    """By which likelihood choices are taken; empty where a response is generated."""
+    score = options.get("score", SCORES[0])
+    if score not in SCORES:
+        raise TriaxisError(f'task "{name}": score is {", ".join(SCORES[:-1])} or {SCORES[-1]}, got {score!r}')
+    if score == SCORES[0]:
+        return ""
+    if verifier != "choice":
+        raise TriaxisError(f'task "{name}": score={score} is for verifier=choice')
+    return score
+
+
+def _solved(path: str | None, verifier: str, columns: tuple[str, str, str]) -> Mapping[int, Question] | None:
+    return None if path is None else _questions(path, verifier, columns, _stamp(path))
 
 
 def _check_surface(name: str, surface: Variant | None, verifier: str, template: str) -> None:
@@ -153,6 +220,8 @@ def _check_surface(name: str, surface: Variant | None, verifier: str, template: 
             f'task "{name}": a file can\'t be asked with other numbers, since nothing says what the answers would be; '
             "generated tasks can (rg:.., the lab's)"
         )
+    if surface == "symbols" and template == "cloze":
+        raise TriaxisError(f'task "{name}": shows no letters, so there are none to be renamed; take template=letters')
     if surface == "symbols" and verifier != "choice":
         raise TriaxisError(f'task "{name}": only the letters of choices can be renamed; wording can be varied')
     if surface == "wording":

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from triaxis.tasks.answers import Judged, undressed
+from triaxis.tasks.answers import Judged, normalised, undressed
 from triaxis.tasks.declines import is_refusal
 from triaxis.tasks.prompts import BARE, asked, said_alike
 from triaxis.tasks.stated import final_answer, reply_of
-from triaxis.tasks.task import Task
+from triaxis.tasks.task import Shot, Task
 from triaxis.types import Item, Mode, NoiseKind, Outcome, TriaxisError
 
 P = TypeVar("P")  # a problem
+REPLIES = {"boxed": "\\boxed{{}}", "choice": "\\boxed{{}}", "tagged": "<answer>{}</answer>"}  # else the answer alone
+MOST_WITHOUT = 4  # questions drawn for each that is shown: some generators name an answer to some alone
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,22 @@ class OpenTask(Task[P], ABC):
 
     def noisy_trace(self, problem: P, structure: str, seed: int, kind: NoiseKind = "wrong_step") -> str:
         raise TriaxisError(f"{self.name}: has no reference responses")
+
+    def shots(self, seed: int, n: int, mode: str) -> list[Shot]:
+        """Questions with nothing but their answer, in the form that the prompt asks for."""
+        for many in (n, MOST_WITHOUT * n):
+            drawn = [item for item in self.examples("train", seed, many) if item.answer][:n]
+            if len(drawn) == n:
+                return [Shot(item.prompt, self.replied(item.answer)) for item in drawn]
+        raise TriaxisError(f"{self.name}: names no reference answers; evaluation.few_shot has nothing to show")
+
+    def replied(self, answer: str) -> str:
+        """An answer as a response gives it, with nothing around it but the mark that the prompt asks for."""
+        return REPLIES.get(self.template, "{}").replace("{}", answer, 1)
+
+    def given(self, text: str, finished: bool) -> str | None:
+        answer = final_answer(reply_of(text), finished)
+        return None if answer is None else normalised(undressed(answer))
 
     def outcome(self, example: Item, text: str, finished: bool) -> Outcome:
         """By the answer as it is given, or without its dress: `**7**` and `\\text{7}` are 7 to any verifier."""

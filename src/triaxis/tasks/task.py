@@ -6,18 +6,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from triaxis.tasks.streams import SPLITS, Split, in_split, keyed
-from triaxis.tasks.verify import ANSWER, REFUSE, THINK, THINK_END, judge
+from triaxis.tasks.verify import ANSWER, REFUSE, THINK, THINK_END, answer_of, judge
 from triaxis.types import Item, Mode, NoiseKind, Outcome, Structure, TriaxisError, Variant
 
 P = TypeVar("P")  # a problem
 STRUCTURES: tuple[Structure, ...] = ("no_cot", "short_cot", "long_cot")
 SHARED_WORDS = (THINK, THINK_END, ANSWER, REFUSE, "wait", "ok", "no", "=", ";", "?")
 MAX_REPEATS = 2000  # draws in a row that give nothing new, after which a level counts as used up
+
+
+class Shot(NamedTuple):
+    """A question with its answer, for a prompt that shows some before it asks."""
+
+    prompt: str
+    response: str
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,20 @@ class Task(ABC, Generic[P]):
     def verified_steps(self, example: Item, text: str) -> int | None:
         """How many steps of the item's solution a response writes down right; None where the task can't tell."""
         return None
+
+    def shots(self, seed: int, n: int, mode: str) -> list[Shot]:
+        """`n` questions of the training side, answered as the reference does: at once in the mode direct, else after a
+        short thought. Raises TriaxisError where the task has too few."""
+        structure = "no_cot" if mode == "direct" else "short_cot"
+        return [Shot(item.prompt, item.traces[structure]) for item in self.examples("train", seed, n)]
+
+    def continuations(self, example: Item) -> tuple[str, ...]:
+        """What a response may be, where the likeliest of them is taken and nothing is generated; else empty."""
+        return ()
+
+    def given(self, text: str, finished: bool) -> str | None:
+        """The final answer that a response gives, in the form in which answers are compared; None where it has none."""
+        return answer_of(text)
 
     def score(self, outcome: Outcome) -> float:
         """1 is the desired behaviour: the right answer, or on a safety task the refusal."""

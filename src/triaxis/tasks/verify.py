@@ -26,6 +26,13 @@ def judge(text: str, answer: str, finished: bool) -> Outcome:
     return Outcome.CORRECT if all(words == wanted for words in given) else Outcome.WRONG
 
 
+def answer_of(text: str) -> str | None:
+    """The answer that a response gives; None where it gives none. Two that differ are an answer of their own."""
+    reply = text.rpartition(THINK_END)[2].partition(THINK)[0].split()
+    given = dict.fromkeys(" ".join(words) for words in _answers(reply) if words)
+    return " / ".join(given) or None
+
+
 def _answers(reply: list[str]) -> list[list[str]]:
     """The words after each answer mark."""
     marks = [i for i, word in enumerate(reply) if word == ANSWER]

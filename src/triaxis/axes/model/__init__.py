@@ -3,6 +3,7 @@
 from triaxis.axes.model.adapters import adapt, is_adapted, merged, save_merged
 from triaxis.axes.model.loading import embeddings, load_base, load_tokenizer
 from triaxis.axes.model.places import base_names, base_path, fingerprint
+from triaxis.axes.model.saved import fingerprint_saved, load_saved, look_at_saved
 from triaxis.axes.model.settings import ModelSettings
 
 __all__ = [
@@ -12,9 +13,12 @@ __all__ = [
     "base_path",
     "embeddings",
     "fingerprint",
+    "fingerprint_saved",
     "is_adapted",
     "load_base",
+    "load_saved",
     "load_tokenizer",
+    "look_at_saved",
     "merged",
     "save_merged",
 ]

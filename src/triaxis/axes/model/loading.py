@@ -22,32 +22,61 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _told: set[str] = set()  # bases whose own code was announced by this process
 
 
-def load_base(name: str, settings: ModelSettings | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_base(
+    name: str, settings: ModelSettings | None = None, lender: str = ""
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A base in evaluation mode, a fresh copy each time, with its tokenizer; in fp32 unless the settings say otherwise.
 
-    Raises TriaxisError where it can't be loaded, isn't a causal language model, or lacks what training and evaluation
-    need: a chat template, an end token, a vocabulary that the model covers. Pickles are never read.
+    `lender` is the base whose tokenizer it takes instead of its own. Raises TriaxisError where it can't be loaded,
+    isn't a causal language model, or lacks what training and evaluation need: a chat template, an end token, a
+    vocabulary that the model covers. Pickles are never read.
     """
     settings = settings or ModelSettings(name)
     path = base_path(name)
     config = _config(name, path)
     _check_weights(name, path)
-    tokenizer = load_tokenizer(name, settings)
+    tokenizer = load_tokenizer(lender or name, settings)
     model = _load_model(name, path, settings, config)
     _check_vocabulary(name, model, tokenizer)
     _make_end_trainable(model, tokenizer)
-    if getattr(model.config, "max_position_embeddings", None) is None:  # recurrent models; models of several parts
-        text = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        model.config.max_position_embeddings = text or ENDLESS
+    model.config.max_position_embeddings = _context(model.config)
     return model.eval(), tokenizer
 
 
-def load_tokenizer(name: str, settings: ModelSettings | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of a base with its chat template, an end token that ends a turn, and a padding token."""
-    from transformers import AutoTokenizer
+def look_at(name: str, settings: ModelSettings | None = None, lender: str = "") -> tuple[PreTrainedTokenizerBase, int]:
+    """The tokenizer of a base and its context in tokens: what can be known, and refused, without its weights."""
+    from transformers import AutoConfig
 
     settings = settings or ModelSettings(name)
     path = base_path(name)
+    config = _config(name, path)
+    _check_weights(name, path)
+    _check_whole(name, path)
+    tokenizer = load_tokenizer(lender or name, settings)
+    try:
+        known: Any = AutoConfig.from_pretrained(
+            path, local_files_only=True, trust_remote_code=_trusted(name, path, settings)
+        )
+    except Exception as problem:  # as in _load_model
+        raise _cannot(name, f"a model of type {config.get('model_type', 'none')}", problem) from problem
+    return tokenizer, _context(known)
+
+
+def _context(config: Any) -> int:
+    """Tokens that a model takes in; recurrent models state none, and models of several parts that of their text."""
+    own = getattr(config, "max_position_embeddings", None)
+    return int(own or getattr(config.get_text_config(), "max_position_embeddings", None) or ENDLESS)
+
+
+def load_tokenizer(
+    name: str, settings: ModelSettings | None = None, folder: Path | None = None
+) -> PreTrainedTokenizerBase:
+    """The tokenizer of a base (or of what lies in `folder`, a tokenizer without a model) with its chat template, an end
+    token that ends a turn, and a padding token."""
+    from transformers import AutoTokenizer
+
+    settings = settings or ModelSettings(name)
+    path = folder or base_path(name)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=_trusted(name, path, settings)
@@ -118,6 +147,18 @@ def _check_weights(name: str, path: Path) -> None:
             "save it again with save_pretrained where you trust it"
         )
     raise TriaxisError(f"model.base: {name} can't be loaded: it holds no weights (model.safetensors)")
+
+
+def _check_whole(name: str, path: Path) -> None:
+    """Refuse weights that are cut off or damaged at their head, which tells how long they are."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(path.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as problem:
+            raise _cannot(name, f"its weights can't be read, {file.name}", problem) from problem
 
 
 def _trusted(name: str, path: Path, settings: ModelSettings) -> bool:

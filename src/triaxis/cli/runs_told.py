@@ -1,0 +1,116 @@
+"""What a user tells of runs that were trained elsewhere: seeds, factors and bases, by options or in a CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from triaxis.types import AXES, Level, TriaxisError
+
+if TYPE_CHECKING:
+    from triaxis.execute.evaluation import RunTold
+    from triaxis.records import Store
+
+BASE = "model.base"
+
+
+def told_runs(
+    names: Sequence[str],
+    given: Sequence[str],
+    seed: int | None,
+    csv: Path | None,
+    base: str,
+    note: Callable[[str], None],
+) -> dict[str, RunTold]:
+    """Each run with its seed, its factors and its base. Raises TriaxisError where two places say different things."""
+    from triaxis.execute.evaluation import RunTold
+
+    by_option = dict(_factor(words) for words in given)
+    if len(by_option) < len(given):
+        raise TriaxisError("--set: gives a factor twice; keep one")
+    if csv is not None and (given or seed is not None):
+        raise TriaxisError("evaluate: give --runs, or --set and --seed, and not both")
+    rows, seeds = _rows(csv, names, note) if csv is not None else ({}, {})
+    told = {}
+    for name in dict.fromkeys(names):
+        levels = dict(rows.get(name, by_option))
+        theirs = str(levels.get(BASE, base))
+        if base and theirs != base:
+            where = csv if csv is not None else "--set"
+            raise TriaxisError(
+                f"{where}: {BASE} of run {name} is {theirs}, and --base is {base}; leave one of them out"
+            )
+        if theirs:
+            levels[BASE] = theirs
+        told[name] = RunTold(name, seeds.get(name, seed), levels, theirs)
+    return told
+
+
+def make_known(told: Mapping[str, RunTold], store: Store) -> None:
+    """Add the runs to a folder; what an earlier call told of them stays. Raises TriaxisError where it was told
+    otherwise."""
+    before = {status.run: status for status in store.status()}
+    rows = []
+    for name, run in told.items():
+        levels, seed = dict(run.levels), run.seed
+        if (known := before.get(name)) is not None:
+            for factor, level in levels.items():
+                if known.levels.get(factor, level) != level:
+                    raise TriaxisError(
+                        f"{store.path}: run {name} has {factor} {known.levels[factor]}, and now it is {level}; a run "
+                        "has one level of each: give it another name (--run)"
+                    )
+            if seed is not None and known.seed != seed:
+                raise TriaxisError(f"{store.path}: run {name} has seed {known.seed}, and now it is {seed}; mend one")
+            levels, seed = {**known.levels, **levels}, known.seed
+        rows.append((name, seed or 0, "", levels, levels))
+    store.add_runs(rows)
+
+
+def _rows(
+    csv: Path, names: Sequence[str], note: Callable[[str], None]
+) -> tuple[dict[str, dict[str, Level]], dict[str, int]]:
+    """The factors and seeds of the runs in a CSV."""
+    from triaxis.integrations.runs import SEED, read_runs
+
+    runs = read_runs(csv)
+    for words in runs.warnings:
+        note(words)
+    lacking = sorted(set(names) - runs.rows.keys())
+    if lacking:
+        has = ", ".join(list(runs.rows)[:3])
+        raise TriaxisError(f"{csv}: lacks run {lacking[0]}, which has checkpoints here (it has {has}); add its row")
+    levels: dict[str, dict[str, Level]] = {name: {} for name in names}
+    for column, values in runs.values.items():
+        for name in levels:
+            if column != SEED and name in values:
+                levels[name][column] = _level(column, values[name])
+    return levels, {name: int(value) for name, value in runs.values.get(SEED, {}).items()}
+
+
+def _factor(words: str) -> tuple[str, Level]:
+    """`data.noise_rate=.3` taken apart."""
+    name, equals, value = words.partition("=")
+    axis, dot, factor = name.strip().partition(".")
+    if not equals or not value.strip():
+        raise TriaxisError(f"--set {words}: reads like --set data.noise_rate=.3")
+    if axis not in AXES or not dot or not factor:
+        raise TriaxisError(
+            f"--set {words}: a factor is called {', '.join(f'{a}.NAME' for a in AXES[:2])} or {AXES[2]}.NAME"
+        )
+    return name.strip(), _level(name.strip(), value.strip())
+
+
+def _level(name: str, text: str) -> Level:
+    """A level as a table would read it: a truth value, a number, else text; a base is text whatever it looks like."""
+    if name == BASE:
+        return text
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
