@@ -20,7 +20,8 @@ from triaxis.axes.data import check_apart, held_out_set, training_set
 from triaxis.axes.data.held_out import BEYOND
 from triaxis.axes.optimization.diagnostics import DIAGNOSTICS, Reading, run_diagnostics
 from triaxis.execute.check import checked
-from triaxis.execute.conduct import BASE, job_of
+from triaxis.execute.conduct import conduct, job_of, to_do, trained_again
+from triaxis.execute.engine import Ending, Event
 from triaxis.execute.run import HELD_OUT, OF_BASE, STATE, follow, inputs_of, prepare
 from triaxis.records import Store, make_table, read_table, records_digest
 from triaxis.study import parse_study
@@ -309,9 +310,9 @@ def test_the_summary_and_the_report_show_them(finished):
     out, summary = finished
     shown = triaxis("show", out).stdout
     for text in (summary, shown):
-        assert re.search(r"diagnostics +5 at 12 checkpoints\n", text) and re.search(
-            r"cost +.*gradient_norm 0\.\d s", text
-        )
+        assert re.search(r"diagnostics +5 at 12 checkpoints\n", text)
+        (line,) = re.findall(r"\ncost +((?:.|\n {20})+)\n", text)
+        assert all(f"{phase} " in line for phase in ("train", "evaluate", *CHEAP, "held_out_loss"))
     page = (out / "report.html").read_text(encoding="utf-8")
     section = page.split('<section id="diagnostics">')[1].split("</section>")[0]
     assert "gradient_norm, nats per unit of weight: 12 of 12 estimable" in section and "kl_from_base.forward" in section
@@ -325,36 +326,94 @@ def test_the_summary_and_the_report_show_them(finished):
 
 def test_check_prints_what_each_costs(tmp_path):
     path = declared(tmp_path, {"hessian_trace": {"probes": 2}, "gradient_norm": None})
-    made = json.loads(triaxis("study", "check", path, "--json").stdout)
-    found = {d["name"]: d for d in made["diagnostics"]}
-    assert found["hessian_trace"]["settings"] == {"probes": 2, "seed": 0, "precision": "float32"}
-    assert found["hessian_trace"]["seconds_checkpoint"] > found["gradient_norm"]["seconds_checkpoint"] > 0
     words = triaxis("study", "check", path).stdout
-    assert re.search(r"gradient_norm +about \S+ s a checkpoint, \S+ min in all: a forward and a backward pass", words)
+    told_of = re.findall(r"  (\w+) +about (\S+) s a checkpoint, \S+ min in all: (.+)\n +(.+)\n", words)
+    (norm, trace) = sorted(told_of)
+    assert norm[::2] == ("gradient_norm", "a forward and a backward pass") and norm[3] == "precision float32"
+    assert trace[0] == "hessian_trace" and trace[3] == "probes 2, seed 0, precision float32"
+    assert float(trace[1]) > float(norm[1]) > 0
 
 
-def test_added_later_only_they_are_measured(finished, tmp_path):
+class Inline:
+    """An engine that follows one job after another in this process."""
+
+    def __init__(self):
+        self.jobs = {}
+
+    def submit(self, job, work, payload):
+        self.jobs[job] = payload
+
+    def watch(self):
+        for job, payload in self.jobs.items():
+            yield Event(job, "started")
+            for value in follow(payload()):
+                yield Event(job, "measured", value)
+            yield Event(job, "done")
+
+    def cancel(self, job):
+        raise AssertionError("nothing here has a budget")
+
+    def collect(self, job):
+        return Ending("done", 1)
+
+    def close(self):
+        pass
+
+
+def conducted(out, **changes):
+    """The study carried out in a folder: how many runs are done, and how many had to be trained again."""
+    made = study(seeds=[0], **changes)
+    with Store.create(out, "", {}, []) as store:
+        again = trained_again(made, store)
+        ended = conduct(made, store, Inline())
+        assert trained_again(made, store) == 0 and not list(to_do(made, store))
+    return ended.done, again
+
+
+def test_added_later_only_they_are_measured(tmp_path):
     """The folder is then that of a study that asked for them from the start; a change of settings is asked for anew."""
-    out = tmp_path / "out"
-    triaxis("run", declared(tmp_path, None), "--out", out, "--jobs", 1)
+    asked, out = [*CHEAP, "held_out_loss"], tmp_path / "out"
+    assert conducted(tmp_path / "at once", diagnostics=asked) == (2, 0)
+    assert conducted(out) == (2, 0)
     before = parts(out)
     assert kept(out)[0] == [] and not any(n.startswith("diagnostic") for n in read_table(out).arrow.column_names)
-    with_them = declared(tmp_path, [*CHEAP, "held_out_loss"])
-    added = triaxis("run", with_them, "--out", out, "--jobs", 1)
-    assert "4 runs lack diagnostics that were asked for after they were measured" in added.stderr
+    assert conducted(out, diagnostics=asked) == (2, 2)
     assert parts(out) == before, "no record is measured again"
     rows, states, costs = kept(out)
-    assert rows == kept(finished[0])[0] and states == {"done"}
+    assert rows == kept(tmp_path / "at once")[0] and states == {"done"}
     assert {c.phase for c in costs} >= {"train", "retrain", "evaluate", "diagnostic.gradient_norm"}
-    again = triaxis("run", with_them, "--out", out)
-    assert "lack diagnostics" not in again.stderr and kept(out)[0] == rows and kept(out)[2] == costs
-    triaxis("run", declared(tmp_path, {"gradient_norm": {"precision": "float64"}}), "--out", out, "--jobs", 1)
-    changed = {row[:4]: row.value for row in kept(out)[0]}
-    norms = [key for key in changed if key[3] == "diagnostic.gradient_norm" and key[0]]
-    old = {row[:4]: row.value for row in rows}
+    told_fully = dict.fromkeys(asked) | {"gradient_norm": {"precision": "float32"}}
+    assert conducted(out, diagnostics=told_fully) == (2, 0), "a default that is given asks for the same"
+    assert conducted(out, diagnostics=asked) == (2, 0) and kept(out) == (rows, states, costs)
+    assert conducted(out, diagnostics={"gradient_norm": {"precision": "float64"}}) == (2, 2)
+    changed, old = ({row[:4]: row.value for row in found} for found in (kept(out)[0], rows))
     assert changed.keys() == old.keys(), "what is no longer asked for stays"
+    norms = {key for key in changed if key[3] == "diagnostic.gradient_norm" and key[0]}
+    assert {key for key in changed if changed[key] != old[key]} <= norms
     assert all(changed[key] == pytest.approx(old[key], rel=1e-4) for key in norms)
     assert any(changed[key] != old[key] for key in norms)
+
+
+def test_a_folder_is_left_done_while_diagnostics_are_added(tmp_path):
+    """Stopped in the middle, every run still has all its records: none is unfinished, and what is lacking is told."""
+    conducted(tmp_path / "out")
+
+    class Stopped(Inline):
+        def watch(self):
+            events = super().watch()
+            yield from (next(events) for _ in range(5))
+            raise KeyboardInterrupt
+
+    made = study(seeds=[0], diagnostics=CHEAP)
+    with Store.create(tmp_path / "out", "", {}, []) as store:
+        with pytest.raises(KeyboardInterrupt):
+            conduct(made, store, Stopped())
+        assert {s.state for s in store.status()} == {"done"} and not store.table().incomplete
+        assert len([r for r in store.diagnostics() if r.name == "diagnostic.gradient_norm" and r.run]) == 1
+        assert trained_again(made, store) == 2
+    conducted(tmp_path / "out", diagnostics=CHEAP)
+    conducted(tmp_path / "at once", diagnostics=CHEAP)
+    assert kept(tmp_path / "out")[0] == kept(tmp_path / "at once")[0]
 
 
 def test_killed_at_any_moment_gives_the_same(finished, tmp_path):
@@ -390,8 +449,3 @@ def test_a_table_may_bring_diagnostics_of_its_own(tmp_path):
     (tmp_path / "t.csv").write_text("run,model.base,step,task,score,diagnostic.x\n,b,0,t,0.1,\na,b,8,t,0.2,high\n")
     with pytest.raises(TriaxisError, match=r"t.csv, row 3, diagnostic.x: 'high' is not a number"):
         read_table(tmp_path / "t.csv")
-
-
-def test_the_job_of_a_base_is_told_by_its_name():
-    made = study(diagnostics=CHEAP)
-    assert job_of(made, made.runs()[0], base=True).id.startswith(BASE)

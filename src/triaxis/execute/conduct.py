@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from triaxis.execute.engine import Engine, Event
 from triaxis.execute.job import Job, Measured
@@ -92,6 +92,15 @@ def to_do(study: Study, store: Store) -> Iterator[Job]:
             yield job_of(study, run)
 
 
+def asked_of(study: Study) -> Mapping[str, Mapping[str, Any]]:
+    """The diagnostics that a study asks for with all of their settings: to give a default is to ask for the same."""
+    if not study.diagnostics:
+        return {}
+    from triaxis.execute.run import with_defaults  # the check has loaded torch by now
+
+    return with_defaults(study.diagnostics)
+
+
 def _measured(store: Store, run: Run) -> bool:
     """Whether the records of every checkpoint are there."""
     return set(run.steps[1:]) <= store.done(run.id)
@@ -109,7 +118,7 @@ def complete(study: Study, store: Store, run: Run) -> bool:
 
 def complete_steps(study: Study, store: Store, run: Run) -> list[int]:
     """The steps of a run after the base at which nothing is left to be measured."""
-    done, there = store.done(run.id), store.diagnosed(run.id, study.diagnostics)
+    done, there = store.done(run.id), store.diagnosed(run.id, asked_of(study))
     return [s for s in run.steps[1:] if s in done and study.diagnostics.keys() <= there.get(s, frozenset())]
 
 
@@ -126,7 +135,7 @@ def job_of(study: Study, run: Run, *, base: bool = False) -> Job:
         done=frozenset(),
         state=None,
         read=study.read_by(None if base else run.condition),
-        diagnostics=study.diagnostics,
+        diagnostics=asked_of(study),
     )
 
 
@@ -166,7 +175,7 @@ def _as_it_stands(job: Job, store: Store, evaluation: str) -> Job:
 
 def _keep(study: Study, store: Store, job: str, measured: Measured) -> None:
     """What was measured to the store, before anything else happens."""
-    found = Diagnostics(measured.diagnostics, study.diagnostics)
+    found = Diagnostics(measured.diagnostics, asked_of(study))
     run, base = ("", job.removeprefix(BASE)) if job.startswith(BASE) else (job, "")
     step, records, costs = measured.checkpoint.step, measured.records, measured.costs
     if records is None:

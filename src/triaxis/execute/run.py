@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isclose
 from pathlib import Path
@@ -376,10 +376,14 @@ def diagnostic_seconds(job: Job, run: Prepared, step: float, most: float) -> dic
     return guessed | {name: costs[f"{PREFIX}{name}"][0] for name in tried if f"{PREFIX}{name}" in costs}
 
 
-def diagnostics_told(job: Job) -> list[tuple[str, str, dict[str, Any]]]:
-    """The diagnostics that a job asks for, each with what it costs in words and all of its settings."""
-    asked = [d for d in DIAGNOSTICS if d.name in job.diagnostics]
-    return [(d.name, d.costs, settings_of(d) | dict(job.diagnostics[d.name])) for d in asked]
+def with_defaults(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Diagnostics by name with all of their settings, those that are not given at their default."""
+    return {d.name: settings_of(d) | dict(asked[d.name]) for d in DIAGNOSTICS if d.name in asked}
+
+
+def diagnostics_told(job: Job) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """The diagnostics that a job asks for, each with what it costs in words and its settings."""
+    return [(d.name, d.costs, job.diagnostics[d.name]) for d in DIAGNOSTICS if d.name in job.diagnostics]
 
 
 def _of_base(job: Job) -> Measured:

@@ -19,7 +19,7 @@ from triaxis.version import __version__
 
 FORMAT = 3  # of the folder; a folder with a larger one was made by a newer Triaxis
 
-# `name` is the column of the table, `asked` the settings that the study gave to its diagnostic (JSON); where there is
+# `name` is the column of the table, `asked` the settings of its diagnostic (JSON); where there is
 # no number, `reason` says why
 DIAGNOSTICS = (
     "CREATE TABLE IF NOT EXISTS diagnostics (run TEXT NOT NULL, base TEXT NOT NULL DEFAULT '', step INTEGER NOT NULL,"

@@ -66,7 +66,7 @@ class DiagnosticRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What diagnostics say of a checkpoint, and what was asked: of each, by name, the settings that it was given."""
+    """What diagnostics say of a checkpoint, and what was asked: of each, by name, its settings."""
 
     values: Mapping[str, Reading | NotEstimable] = field(default_factory=dict)  # by column
     asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
