@@ -16,8 +16,8 @@ import pytest
 
 from test_records_store import COSTS, ITEMS, finished, in_database, measure, new_store, records
 from triaxis.analyze import analyze
-from triaxis.records import Store, published, read_table, records_digest, versions
-from triaxis.types import Checkpoint, TriaxisError
+from triaxis.records import Diagnostics, Store, published, read_table, records_digest, versions
+from triaxis.types import Checkpoint, Reading, TriaxisError
 
 PART = "records/a/step-000008.parquet"
 
@@ -195,7 +195,13 @@ def test_a_format_that_is_no_number_is_damage(tmp_path, found, read_only):
     one_line(error, folder / "study.db", "damaged", f"format is {found!r}", "put back a copy")
 
 
+def as_format_2(folder: Path) -> None:
+    in_database(folder, "DROP TABLE diagnostics")
+    in_database(folder, "UPDATE meta SET value = '2' WHERE key = 'format'")
+
+
 def as_format_1(folder: Path) -> None:
+    as_format_2(folder)
     for statement in (
         "ALTER TABLE checkpoints DROP COLUMN sha256",
         "ALTER TABLE checkpoints DROP COLUMN version",
@@ -216,8 +222,24 @@ def test_a_folder_of_format_1_is_read_and_gone_on_with(tmp_path):
         assert store.done("a") == {4, 8} and store.provenance()["measured with"] == "triaxis 0.1.0"
         measure(store, "a", 16)
     with Store.open(folder, read_only=True) as store:
-        assert store.provenance()["format"] == "2" and store.table().n_rows == 5 * ITEMS
+        assert store.provenance()["format"] == "3" and store.table().n_rows == 5 * ITEMS
         assert store.provenance()["measured with"].startswith(f"triaxis 0.1.0, torch {version('torch')}, ")
+
+
+def test_a_folder_of_format_2_has_no_diagnostics_and_takes_them(tmp_path):
+    folder = finished(tmp_path / "s")
+    whole = records_digest(read_table(folder))
+    as_format_2(folder)
+    before = (folder / "study.db").read_bytes()
+    with Store.open(folder, read_only=True) as store:
+        assert store.diagnostics() == [] and records_digest(store.table()) == whole
+    assert (folder / "study.db").read_bytes() == before, "a reader changes nothing"
+    with Store.open(folder) as store:
+        found = Diagnostics({"diagnostic.gradient_norm": Reading(2.0, "u", "m")}, {"gradient_norm": {}})
+        store.add_diagnostics("a", "", 4, found, {"diagnostic.gradient_norm": (1.0, 7)})
+        assert store.diagnosed("a", {"gradient_norm": {}, "noise_scale": {}}) == {4: {"gradient_norm"}}
+        assert store.diagnosed("a", {"gradient_norm": {"precision": "float64"}}) == {}
+        assert store.table().arrow["diagnostic.gradient_norm"].drop_null().unique().to_pylist() == [2.0]
 
 
 # Paths

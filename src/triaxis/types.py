@@ -151,6 +151,20 @@ class NotEstimable:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """One number about a checkpoint, how it was found and, where something was repeated, its 95 % interval.
+
+    A missing end is an interval without an end on that side, or (both missing) no interval at all.
+    """
+
+    value: float
+    unit: str
+    method: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
 class Dip:
     """Whether a trajectory fell below its base, where, by how much, and how much of that is responses cut off."""
 

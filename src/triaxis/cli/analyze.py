@@ -144,6 +144,7 @@ def _inferred(
 
     from triaxis.analyze import analyze as infer
     from triaxis.analyze import to_json
+    from triaxis.cli.output import facts_of
     from triaxis.report import print_analysis
 
     analysis = infer(table, study=study, seed=seed, claims=claims)
@@ -156,6 +157,6 @@ def _inferred(
         print()
     else:
         written = store.path / "report.html" if store is not None else None
-        print_analysis(
-            analysis, Console(), title=title, path=report or (written if written and written.exists() else None)
-        )
+        facts = facts_of(store, study) if store is not None and study is not None else {}
+        place = report or (written if written and written.exists() else None)
+        print_analysis(analysis, Console(), title=title, path=place, what=facts)

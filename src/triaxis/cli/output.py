@@ -28,8 +28,21 @@ def write_outputs(study: Study, store: Store, console: Console, *, seconds: floa
     write_report(analysis, report, title=study.name, store=store, table=table)
     document = json.dumps(to_json(analysis), indent=1, allow_nan=False)
     (store.path / "analysis.json").write_text(document, encoding="utf-8")
-    print_analysis(analysis, console, title=study.name, path=report)
+    print_analysis(analysis, console, title=study.name, path=report, what=facts_of(store, study))
     console.print(f"{int(seconds) // 60} min {int(seconds) % 60} s", highlight=False)
+
+
+def facts_of(store: Store, study: Study) -> dict[str, object]:
+    """What the summary says of a study's diagnostics and of what they cost beside the rest; nothing without them."""
+    from triaxis.report.diagnostics import cost_table, in_a_line
+
+    runs = {"", *(run.id for run in study.runs())}
+    rows = [row for row in store.diagnostics() if row.run in runs]
+    if not any(row.run for row in rows):
+        return {}
+    costs = cost_table(cost for cost in store.costs() if cost.run in runs)
+    spent = ", ".join(f"{phase.removeprefix('diagnostic.')} {seconds}" for phase, seconds, *_ in costs)
+    return {"diagnostics": in_a_line(rows), "cost": spent}
 
 
 def write_report(analysis: Analysis, path: Path, *, title: str, store: Store | None, table: Table) -> None:
@@ -50,4 +63,13 @@ def write_report(analysis: Analysis, path: Path, *, title: str, store: Store | N
     for cost in store.costs():
         seconds[cost.run] = seconds.get(cost.run, 0.0) + cost.seconds
     runs = [(s.run, s.state, f"{seconds.get(s.run, 0.0):.1f} s") for s in store.status()]
-    write_html(analysis, path, title=title, provenance=provenance, settings=store.settings(), runs=runs)
+    write_html(
+        analysis,
+        path,
+        title=title,
+        provenance=provenance,
+        settings=store.settings(),
+        runs=runs,
+        diagnostics=store.diagnostics(),
+        costs=store.costs(),
+    )

@@ -21,9 +21,11 @@ class Progress:
     """Counts checkpoints: they are what is measured, and they cost about the same."""
 
     def __init__(self, study: Study, store: Store, console: Console) -> None:
+        from triaxis.execute.conduct import complete_steps
+
         runs = study.runs()
         self.total = sum(len(run.steps) - 1 for run in runs)
-        self.measured = sum(len(store.done(run.id) & set(run.steps)) for run in runs)
+        self.measured = sum(len(complete_steps(study, store, run)) for run in runs)
         self.runs, self.settled = len(runs), 0
         self.console = console
         self.began, self.already = time.monotonic(), self.measured

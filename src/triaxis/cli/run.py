@@ -72,11 +72,14 @@ def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
 
         estimate(study, processes)  # refuses a budget that can't hold one run, before the folder becomes this study's
     with Store.create(out, text, as_stored(study), study.settings) as store:
-        from triaxis.execute.conduct import conduct
+        from triaxis.execute.conduct import conduct, trained_again
         from triaxis.execute.engines import make_engine
 
         for damage in store.damaged:
             print(f"triaxis: {damage}", file=sys.stderr)
+        if again := trained_again(study, store):
+            lacking = f"{again} runs lack diagnostics that were asked for after they were measured"
+            print(f"triaxis: note: {lacking}: they are trained again, their records stay", file=sys.stderr)
         with Progress(study, store, Console(stderr=True)) as progress:
             ended = conduct(study, store, make_engine(processes), progress.heard)
         if ended.failed:  # each was told when it happened

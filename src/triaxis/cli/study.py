@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from triaxis.cli.examples import USUAL, Showing, as_documents, print_examples
 from triaxis.cli.power import power
+
+if TYPE_CHECKING:
+    from triaxis.execute.cost import Cost
+    from triaxis.study import Study
 
 app = typer.Typer(help="What a study would do, before it does it.", no_args_is_help=True)
 
@@ -55,6 +59,7 @@ def check(
         "disk_bytes": total.disk_bytes,
     }
     settings = [(s.name, s.value, s.source) for s in declared.settings]
+    diagnostics = _diagnostics(declared, total)
     if as_json:
         names = ("name", "value", "source")
         document = {
@@ -62,6 +67,7 @@ def check(
             "settings": [dict(zip(names, s, strict=True)) for s in settings],
             "runs": [{"run": r.id, "seed": r.seed, **r.condition.levels, "steps": r.steps} for r in runs],
             "cost": cost,
+            "diagnostics": diagnostics,
             "identification": identified,
             "notes": notes,
         }
@@ -79,6 +85,7 @@ def check(
     print(f"  {total.train_tokens:,} tokens trained, {total.generated_tokens:,} generated")
     print(f"  about {minutes:.1f} minutes with {processes} processes; the longest run alone {longest.minutes(1):.1f}")
     print(f"  about {total.disk_bytes / 1e6:.1f} MB on disk")
+    _print_diagnostics(diagnostics)
     print("\nWhat this design can identify")
     for line in identified:
         print(f"  {line}")
@@ -87,6 +94,43 @@ def check(
             print(f"  {note}")
     if show_examples:
         print_examples(examples, Console())
+
+
+def _diagnostics(study: Study, cost: Cost) -> list[dict[str, Any]]:
+    """Each diagnostic that is asked for, with what it costs: in words, and in CPU seconds as calibrated."""
+    if not study.diagnostics:
+        return []
+    from triaxis.execute.conduct import job_of
+    from triaxis.execute.run import diagnostics_told
+
+    runs = study.runs()
+    checkpoints = sum(len(run.steps) - 1 for run in runs)
+    return [
+        {
+            "name": name,
+            "settings": settings,
+            "costs": words,
+            "seconds_checkpoint": round(cost.diagnostics[name] / checkpoints, 4),
+            "minutes": round(cost.diagnostics[name] / 60, 4),
+        }
+        for name, words, settings in diagnostics_told(job_of(study, runs[0]))
+    ]
+
+
+def _print_diagnostics(diagnostics: list[dict[str, Any]]) -> None:
+    if not diagnostics:
+        return
+    print("\nDiagnostics at each checkpoint, and what each costs (CPU, in the minutes above)")
+    for told in diagnostics:
+        seconds, minutes = told["seconds_checkpoint"], told["minutes"]
+        print(f"  {told['name']:<24} about {seconds:.3g} s a checkpoint, {minutes:.2g} min in all: {told['costs']}")
+        if told["settings"]:
+            settings = ", ".join(f"{key} {_said(value)}" for key, value in told["settings"].items())
+            print(f"  {'':<24} {settings}")
+
+
+def _said(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 app.command("power")(power)

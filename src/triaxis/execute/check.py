@@ -21,10 +21,11 @@ def checked(study: Study) -> tuple[Study, tuple[str, ...]]:
     """The study with its bases, and the files that it reads, told by what they are, and its notes: what it will not
     see, and which rows are not what a condition says.
 
-    Raises TriaxisError for what no run could follow: a task, source, base, level or mode that doesn't exist, more
-    examples than a task can make, a setting of one axis that another one can't take, a row that is evaluated too, two
-    levels of the data that come to the same.
+    Raises TriaxisError for what no run could follow: a task, source, base, level, mode or diagnostic that doesn't
+    exist, more examples than a task can make, a setting of one axis that another one can't take, a row that is
+    evaluated too, two levels of the data that come to the same.
     """
+    _check_diagnostics(study)
     study.check_tasks(task_names(), is_open)
     conditions = [condition.settings for condition in study.conditions()]
     for name in OF_BASES:
@@ -69,6 +70,13 @@ def check_asked(
                 task.shots(evaluation.seed, evaluation.few_shot, "default")
             notes += _modes(evaluation, group, name)
     return items, notes
+
+
+def _check_diagnostics(study: Study) -> None:
+    if study.diagnostics:
+        from triaxis.axes.optimization.diagnostics import check_diagnostics  # loads torch, which few studies wait for
+
+        check_diagnostics(study.diagnostics, study.diagnostics)
 
 
 def _of_data(settings: Mapping[str, Level]) -> dict[str, Level]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from triaxis.execute.engine import Engine, Event
 from triaxis.execute.job import Job, Measured
-from triaxis.records import Store
+from triaxis.records import Diagnostics, Store
 from triaxis.study import OF_BASES, Run, Study, default_of
 from triaxis.types import Level
 
@@ -48,14 +48,19 @@ def conduct(study: Study, store: Store, engine: Engine, watcher: Watcher = lambd
     runs = {run.id: run for run in study.runs()}
     store.add_runs((r.id, r.seed, study.name, r.condition.levels, r.condition.settings) for r in runs.values())
     jobs = list(to_do(study, store))
+    unmeasured = {id for id, run in runs.items() if not _measured(store, run)}
     for job in jobs:
-        if job.id in runs:
+        if job.id in unmeasured:
             store.mark(job.id, "waiting")  # a process that was killed leaves its runs as running
-        engine.submit(job.id, WORK, partial(_as_it_stands, job, store))
-    began, stopped, asked = time.monotonic(), "", evaluation_id(study)
+        engine.submit(job.id, WORK, partial(_as_it_stands, job, store, evaluation_id(study)))
+    began, stopped = time.monotonic(), ""
     try:
         for event in engine.watch():
-            _remember(store, event, asked)
+            if event.kind == "measured":
+                _keep(study, store, event.job, event.value)
+            # Of a run that lacks diagnostics alone, every record is there: it stays done, whatever comes of them.
+            elif event.kind in STATES and event.job in unmeasured:
+                store.mark(event.job, STATES[event.kind], event.message)
             watcher(event)
             if event.kind == "measured" and not stopped:
                 stopped = _used_up(study, store, time.monotonic() - began)
@@ -65,8 +70,8 @@ def conduct(study: Study, store: Store, engine: Engine, watcher: Watcher = lambd
         engine.close()
     endings = {job.id: engine.collect(job.id) for job in jobs}
     states = {status.run: status.state for status in store.status()}
-    done = sum(states[run] == "done" for run in runs)
     failed = {job: ending.message for job, ending in endings.items() if ending.state == "failed"}
+    done = sum(states[id] == "done" and id not in failed and complete(study, store, run) for id, run in runs.items())
     return Conducted(done, failed, len(runs) - done - sum(job in runs for job in failed), stopped)
 
 
@@ -74,14 +79,47 @@ def to_do(study: Study, store: Store) -> Iterator[Job]:
     """The jobs that a study still needs, in the order in which they should start."""
     runs = study.runs()
     by_base = {str(run.condition.settings["model.base"]): run for run in runs}
-    for base in sorted(by_base.keys() - store.bases_done(evaluation_id(study))):
-        yield job_of(study, by_base[base], base=True)
+    there = store.bases_done(evaluation_id(study))
+    for base in sorted(by_base):
+        job = job_of(study, by_base[base], base=True)
+        if base not in there or any(job.diagnostics.keys() - store.diagnosed("", job.diagnostics, base).get(0, ())):
+            yield job
     states = {status.run: status.state for status in store.status()}
     for run in runs:  # seed by seed
-        if not set(run.steps[1:]) <= store.done(run.id):
-            yield job_of(study, run)
-        elif states.get(run.id) != "done":  # killed after its last checkpoint
+        if states.get(run.id) != "done" and _measured(store, run):  # killed after its last checkpoint
             store.mark(run.id, "done")
+        if not complete(study, store, run):
+            yield job_of(study, run)
+
+
+def asked_of(study: Study) -> Mapping[str, Mapping[str, Any]]:
+    """The diagnostics that a study asks for with all of their settings: to give a default is to ask for the same."""
+    if not study.diagnostics:
+        return {}
+    from triaxis.execute.run import with_defaults  # the check has loaded torch by now
+
+    return with_defaults(study.diagnostics)
+
+
+def _measured(store: Store, run: Run) -> bool:
+    """Whether the records of every checkpoint are there."""
+    return set(run.steps[1:]) <= store.done(run.id)
+
+
+def trained_again(study: Study, store: Store) -> int:
+    """How many runs have to be trained again only because diagnostics were asked for after they were measured."""
+    return sum(_measured(store, run) and not complete(study, store, run) for run in study.runs())
+
+
+def complete(study: Study, store: Store, run: Run) -> bool:
+    """Whether every checkpoint of a run is there, with the diagnostics that are asked for."""
+    return len(complete_steps(study, store, run)) == len(run.steps) - 1
+
+
+def complete_steps(study: Study, store: Store, run: Run) -> list[int]:
+    """The steps of a run after the base at which nothing is left to be measured."""
+    done, there = store.done(run.id), store.diagnosed(run.id, asked_of(study))
+    return [s for s in run.steps[1:] if s in done and study.diagnostics.keys() <= there.get(s, frozenset())]
 
 
 def job_of(study: Study, run: Run, *, base: bool = False) -> Job:
@@ -97,6 +135,7 @@ def job_of(study: Study, run: Run, *, base: bool = False) -> Job:
         done=frozenset(),
         state=None,
         read=study.read_by(None if base else run.condition),
+        diagnostics=asked_of(study),
     )
 
 
@@ -122,22 +161,26 @@ def _used_up(study: Study, store: Store, seconds: float) -> str:
     return ""
 
 
-def _as_it_stands(job: Job, store: Store) -> Job:
+def _as_it_stands(job: Job, store: Store, evaluation: str) -> Job:
     """The job with what is done by now: a retry must not measure again what the first try has given."""
     if job.steps == (0,):
-        return job
+        base = job.id.removeprefix(BASE)
+        done = frozenset({0} if base in store.bases_done(evaluation) else ())
+        return replace(job, done=done, diagnosed=store.diagnosed("", job.diagnostics, base) if done else {})
     done = frozenset(store.done(job.id))
-    return replace(job, done=done, state=str(store.state_dir(job.id)))
+    there = {step: names for step, names in store.diagnosed(job.id, job.diagnostics).items() if step in done}
+    losses = {step: loss for step, loss in store.losses(job.id).items() if step in done}
+    return replace(job, done=done, state=str(store.state_dir(job.id)), diagnosed=there, losses=losses)
 
 
-def _remember(store: Store, event: Event, evaluation: str) -> None:
-    """One event to the store. A base that fails shows in its runs, which lack it."""
-    if event.job.startswith(BASE):
-        if event.kind == "measured":
-            measured: Measured = event.value
-            store.write_base(event.job.removeprefix(BASE), measured.records, measured.costs, evaluation)
-        return
-    if event.kind == "measured":
-        store.write_checkpoint(event.job, event.value.checkpoint, event.value.records, event.value.costs)
-    elif event.kind in STATES:
-        store.mark(event.job, STATES[event.kind], event.message)
+def _keep(study: Study, store: Store, job: str, measured: Measured) -> None:
+    """What was measured to the store, before anything else happens."""
+    found = Diagnostics(measured.diagnostics, asked_of(study))
+    run, base = ("", job.removeprefix(BASE)) if job.startswith(BASE) else (job, "")
+    step, records, costs = measured.checkpoint.step, measured.records, measured.costs
+    if records is None:
+        store.add_diagnostics(run, base, step, found, costs)
+    elif base:
+        store.write_base(base, records, costs, evaluation_id(study), found)
+    else:
+        store.write_checkpoint(run, measured.checkpoint, records, costs, diagnostics=found)

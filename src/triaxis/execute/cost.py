@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -11,13 +13,14 @@ from transformers import PreTrainedTokenizerBase
 from triaxis.evaluate import Question, measure, questions
 from triaxis.execute.conduct import job_of
 from triaxis.execute.job import Job
-from triaxis.execute.run import prepare, recipe
+from triaxis.execute.run import diagnostic_seconds, prepare, recipe
 from triaxis.study import Study
 from triaxis.types import Level, TriaxisError
 
 TRAIN_SECONDS = 2.0
 MANY_STEPS = 10**6
 EXAMPLES = 256  # whose lengths are taken
+DIAGNOSTIC_SECONDS = 5.0  # a diagnostic that would take longer is not tried in the calibration
 QUESTIONS = 96  # answered in the calibration
 BYTES_A_RECORD = 35  # measured: 31 in the demo, texts included
 REPORT_BYTES = 7_000_000  # the plotting library inside the report, and the analysis
@@ -33,6 +36,7 @@ class Cost:
     generated_tokens: int
     cpu_seconds: float
     disk_bytes: int
+    diagnostics: Mapping[str, float] = field(default_factory=dict)  # CPU seconds of each, over all checkpoints
 
     def minutes(self, jobs: int) -> float:
         """Wall-clock minutes with `jobs` processes."""
@@ -68,10 +72,18 @@ def estimate(study: Study, jobs: int) -> tuple[Cost, Cost]:
         + min(jobs, len(runs)) * speed.state_bytes
         + len(bases) * first.questions * BYTES_A_RECORD
         + REPORT_BYTES,
+        _summed(each),
     )
     longest = max(each, key=lambda c: c.cpu_seconds)
     _check_budget(study, longest)
     return total, longest
+
+
+def _summed(each: Sequence[Cost]) -> dict[str, float]:
+    seconds: Counter[str] = Counter()
+    for cost in each:
+        seconds.update(cost.diagnostics)
+    return dict(seconds)
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,7 @@ class _Speed:
     trained: float  # tokens a second
     generated: float  # tokens a second
     state_bytes: int
+    diagnostics: Mapping[str, float]  # seconds of each at one checkpoint, for each token of its training batch
 
 
 @dataclass(frozen=True)
@@ -136,9 +149,13 @@ def _calibrate(job: Job) -> _Speed:
     while time.perf_counter() - began < TRAIN_SECONDS:
         run.training.run_to(run.training.step + 1)
     rows = run.training.step * int(job.settings["optimization.batch_size"])
-    trained = [p for p in run.model.parameters() if p.requires_grad]
-    state = 3 * sum(p.numel() * p.element_size() for p in trained)  # weights and two moments
-    return _Speed(run.training.recipe.passes * rows * row / (time.perf_counter() - began), generated, state)
+    passes = run.training.recipe.passes
+    trained = passes * rows * row / (time.perf_counter() - began)
+    weights = [p for p in run.model.parameters() if p.requires_grad]
+    state = 3 * sum(p.numel() * p.element_size() for p in weights)  # weights and two moments
+    batch = int(job.settings["optimization.batch_size"]) * row
+    spent = diagnostic_seconds(_few(job), run, batch / trained, DIAGNOSTIC_SECONDS)
+    return _Speed(trained, generated, state, {name: seconds / batch for name, seconds in spent.items()})
 
 
 def _one(job: Job, speed: _Speed, lengths: _Lengths) -> Cost:
@@ -146,8 +163,11 @@ def _one(job: Job, speed: _Speed, lengths: _Lengths) -> Cost:
     rows = job.steps[-1] * int(job.settings["optimization.batch_size"])
     trained = round(recipe(job).passes * rows * lengths.row)
     generated = points * lengths.evaluation
-    seconds = trained / speed.trained + generated / speed.generated
-    return Cost(1, trained, generated, seconds, points * lengths.questions * BYTES_A_RECORD + speed.state_bytes)
+    batch = int(job.settings["optimization.batch_size"]) * lengths.row
+    diagnostics = {name: points * batch * seconds for name, seconds in speed.diagnostics.items()}
+    seconds = trained / speed.trained + generated / speed.generated + sum(diagnostics.values())
+    disk = points * lengths.questions * BYTES_A_RECORD + speed.state_bytes
+    return Cost(1, trained, generated, seconds, disk, diagnostics)
 
 
 def _check_budget(study: Study, longest: Cost) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from triaxis.types import Checkpoint, Level, Record
+from triaxis.types import Checkpoint, Level, NotEstimable, Reading, Record
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,28 @@ class Job:
     done: frozenset[int]  # steps whose records are already safe
     state: str | None  # folder for the state to resume from
     read: Mapping[str, str] = field(default_factory=dict)  # files and libraries by name, with their fingerprints
+    diagnostics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # asked for, with their settings
+    diagnosed: Mapping[int, frozenset[str]] = field(default_factory=dict)  # by step, those that are already safe
+    losses: Mapping[int, float | None] = field(default_factory=dict)  # of the steps whose records are safe
+
+    def to_diagnose(self, step: int) -> tuple[str, ...]:
+        """The diagnostics that a checkpoint still lacks."""
+        return tuple(name for name in self.diagnostics if name not in self.diagnosed.get(step, ()))
+
+    def lacks(self, step: int) -> bool:
+        """Whether a checkpoint is still to be measured, or a diagnostic of it."""
+        return step not in self.done or bool(self.to_diagnose(step))
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A checkpoint with its records and what it took, by phase: (seconds, tokens)."""
+    """A checkpoint with its records and what it took, by phase: (seconds, tokens).
+
+    "train" counts tokens in forward passes (as "retrain", where only diagnostics were lacking), "evaluate" tokens
+    generated, "diagnostic.gradient_norm" tokens in forward passes.
+    """
 
     checkpoint: Checkpoint
-    records: tuple[Record, ...]
-    costs: Mapping[str, tuple[float, int]]  # "train": tokens in forward passes; "evaluate": tokens generated
+    records: tuple[Record, ...] | None  # None: these are safe, and only diagnostics were lacking
+    costs: Mapping[str, tuple[float, int]]
+    diagnostics: Mapping[str, Reading | NotEstimable] = field(default_factory=dict)  # by column

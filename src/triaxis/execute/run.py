@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,17 +18,29 @@ from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from triaxis.axes.data import TrainingExample, check_apart, training_set
+from triaxis.axes.data import TrainingExample, check_apart, held_out_set, training_set
 from triaxis.axes.model import ModelSettings, adapt, embeddings, load_base
 from triaxis.axes.model.lab import PRETRAINING, Pretraining, lab_tokenizer, new_model, pretraining_rows, save_base
 from triaxis.axes.optimization import Batch, Recipe, Row, Training, batches_per_epoch, collate, order, pack
+from triaxis.axes.optimization.diagnostics import (
+    DIAGNOSTICS,
+    PREFIX,
+    Diagnosed,
+    Inputs,
+    copy_weights,
+    run_diagnostics,
+    settings_of,
+)
 from triaxis.evaluate import Ngrams, Question, measure, questions
 from triaxis.execute.job import Job, Measured
 from triaxis.records.paths import disk_full
 from triaxis.tasks import read_from
-from triaxis.types import Checkpoint, RunFailed, TriaxisError
+from triaxis.types import Checkpoint, NotEstimable, RunFailed, TriaxisError
 
 STATE = "resume.pt"
+HELD_OUT = 64  # rows
+OF_BASE = "the base is looked at without rows: it serves runs with different data"
+SAME_LOSS = 1e-3  # relative: a run that was trained again on another machine is the same to rounding
 
 
 def follow(job: Job) -> Iterator[Measured]:
@@ -40,14 +53,15 @@ def follow(job: Job) -> Iterator[Measured]:
     """
     check_read(job.read)
     if job.steps == (0,):
-        model, tokenizer = _base(job)
-        yield _measured(job, Checkpoint(0), model, tokenizer, _asked(job, model, tokenizer))
+        yield _of_base(job)
         return
-    missing = [step for step in job.steps if step > 0 and step not in job.done]
-    model, tokenizer, examples, rows, training = prepare(job)
+    missing = [step for step in job.steps if step > 0 and job.lacks(step)]
+    run = prepare(job)
+    model, tokenizer, examples, rows, training = run
     asked = _asked(job, model, tokenizer)
     check_apart(examples, (question.example for question in asked))
     traces = Ngrams(example.response for example in examples) if missing else None
+    inputs = inputs_of(job, run) if missing else Inputs()  # before a state is restored: they hold the base
     reached = _resume(training, job)
     for step in (s for s in job.steps if 0 < s <= max(missing, default=0)):
         if step > training.step:
@@ -55,8 +69,9 @@ def follow(job: Job) -> Iterator[Measured]:
             if step in missing:
                 _save(training, reached, job)
         if step in missing and reached is not None:
-            measured = _measured(job, reached.point, model, tokenizer, asked, traces)
-            yield replace(measured, costs={**measured.costs, "train": (reached.seconds, reached.tokens)})
+            measured = _measured(job, reached.point, model, tokenizer, asked, traces, inputs)
+            phase = "train" if measured.records is not None else "retrain"
+            yield replace(measured, costs={**measured.costs, phase: (reached.seconds, reached.tokens)})
     if job.state is not None:
         shutil.rmtree(job.state, ignore_errors=True)
 
@@ -303,8 +318,12 @@ def _measured(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     asked: Sequence[Question],
-    traces: Ngrams | None = None,
+    traces: Ngrams | None,
+    inputs: Inputs,
 ) -> Measured:
+    found = _diagnosed(job, point, model, inputs)
+    if point.step in job.done:
+        return Measured(point, None, found.costs, found.values)
     began = time.perf_counter()
     records = measure(
         model,
@@ -316,8 +335,73 @@ def _measured(
         batch_size=int(job.evaluation["batch_size"]),
         traces=traces,
     )
-    costs = {"evaluate": (time.perf_counter() - began, sum(r.response_tokens or 0 for r in records))}
-    return Measured(point, tuple(records), costs)
+    spent = {"evaluate": (time.perf_counter() - began, sum(r.response_tokens or 0 for r in records))}
+    return Measured(point, tuple(records), {**spent, **found.costs}, found.values)
+
+
+def inputs_of(job: Job, run: Prepared) -> Inputs:
+    """What the diagnostics that a job asks for look at; to be taken before the first step of training.
+
+    The training rows are the run's first batch.
+    """
+    looked_at = {what for d in DIAGNOSTICS if d.name in job.diagnostics for what in d.looks_at}
+    held_out: list[Batch] = []
+    missing = {}
+    if "held_out" in looked_at:
+        try:
+            held_out = _held_out(job, run)
+        except TriaxisError as error:  # a diagnostic that can't be had stops no run
+            missing["held_out"] = str(error)
+    training = batcher(job, run.rows, run.tokenizer.pad_token_id)(0) if "training" in looked_at else []
+    return Inputs(training, held_out, copy_weights(run.model) if "base" in looked_at else None, missing)
+
+
+def _held_out(job: Job, run: Prepared) -> list[Batch]:
+    """Rows that the run doesn't train on, in micro-batches. Raises TriaxisError where there are too few."""
+    others = held_out_set(_axis(job, "data"), int(job.evaluation["seed"]), run.examples, HELD_OUT)
+    rows = [render(example, run.tokenizer) for example in others]
+    _check_rows(rows, run.model)
+    micro = int(job.settings["optimization.micro_batch_size"])
+    return [collate(rows[i : i + micro], run.tokenizer.pad_token_id) for i in range(0, len(rows), micro)]
+
+
+def _diagnosed(job: Job, point: Checkpoint, model: PreTrainedModel, inputs: Inputs) -> Diagnosed:
+    """The diagnostics that a checkpoint still lacks; weights and random state stay as they are."""
+    names, before = job.to_diagnose(point.step), job.losses.get(point.step)
+    if before is not None and point.loss is not None and not isclose(before, point.loss, rel_tol=SAME_LOSS):
+        why = f"trained again, the run came to a loss of {point.loss:.4g}, not {before:.4g}: these are other weights"
+        return Diagnosed({f"{PREFIX}{name}": NotEstimable(why) for name in names}, {})
+    return run_diagnostics(names, model, inputs, {name: job.diagnostics[name] for name in names})
+
+
+def diagnostic_seconds(job: Job, run: Prepared, step: float, most: float) -> dict[str, float]:
+    """Seconds that each diagnostic of a job takes at a checkpoint, where a training step takes `step`.
+
+    Measured here and now, but for those that would take more than `most`: these are told by their training steps.
+    """
+    guessed = {d.name: d.steps * step for d in DIAGNOSTICS if d.name in job.diagnostics}
+    tried = {name: job.diagnostics[name] for name, seconds in guessed.items() if seconds <= most}
+    inputs = inputs_of(replace(job, diagnostics=tried), run)
+    costs = run_diagnostics(tried, run.model, inputs, tried).costs
+    return guessed | {name: costs[f"{PREFIX}{name}"][0] for name in tried if f"{PREFIX}{name}" in costs}
+
+
+def with_defaults(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Diagnostics by name with all of their settings, those that are not given at their default."""
+    return {d.name: settings_of(d) | dict(asked[d.name]) for d in DIAGNOSTICS if d.name in asked}
+
+
+def diagnostics_told(job: Job) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """The diagnostics that a job asks for, each with what it costs in words and its settings."""
+    return [(d.name, d.costs, job.diagnostics[d.name]) for d in DIAGNOSTICS if d.name in job.diagnostics]
+
+
+def _of_base(job: Job) -> Measured:
+    """The base alone. It serves runs with different data, so that it has the diagnostics that look at no row."""
+    model, tokenizer = _base(job)
+    asked = _asked(job, model, tokenizer)
+    inputs = Inputs(base=copy_weights(model), missing=dict.fromkeys(("training", "held_out"), OF_BASE))
+    return _measured(job, Checkpoint(0), model, tokenizer, asked, None, inputs)
 
 
 def _resume(training: Training, job: Job) -> _Reached | None:
@@ -330,7 +414,7 @@ def _resume(training: Training, job: Job) -> _Reached | None:
     try:
         state = torch.load(path, weights_only=True)
         before = [s for s in job.steps if 0 < s < state["training"]["step"]]
-        if not set(before) <= job.done or state["training"]["step"] not in job.steps:
+        if any(map(job.lacks, before)) or state["training"]["step"] not in job.steps:
             return None
         training.restore(state["training"])
         return _Reached(Checkpoint(**state["point"]), state["seconds"], state["tokens"])

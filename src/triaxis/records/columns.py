@@ -78,6 +78,21 @@ BY_NAME = {column.name: column for column in COLUMNS}
 NEEDED = tuple(column.name for column in COLUMNS if column.need == "needed")
 
 
+DIAGNOSTIC = "diagnostic."
+
+
+def is_diagnostic(name: str) -> bool:
+    """Whether a column is a diagnostic of the checkpoint: `diagnostic.gradient_norm`."""
+    return name.startswith(DIAGNOSTIC) and len(name) > len(DIAGNOSTIC)
+
+
+def column_of(name: str) -> Column | None:
+    """The column of that name where it is declared, or a diagnostic's; a factor is neither."""
+    if is_diagnostic(name):
+        return Column(name, pa.float64(), "measured", "a diagnostic of the checkpoint (docs/diagnostics.md)")
+    return BY_NAME.get(name)
+
+
 def is_factor(name: str) -> bool:
     """Whether a column is a factor: `model.*`, `data.*` or `optimization.*`."""
     axis, dot, factor = name.partition(".")
@@ -85,7 +100,7 @@ def is_factor(name: str) -> bool:
 
 
 def in_order(names: set[str]) -> list[str]:
-    """The columns of the table in their canonical order: declared ones, then factors by axis and name."""
+    """The columns in their canonical order: declared ones, diagnostics by name, factors by axis and name."""
     declared = [column.name for column in COLUMNS if column.name in names]
     factors = sorted(filter(is_factor, names), key=lambda name: (AXES.index(name.partition(".")[0]), name))
-    return declared + factors
+    return declared + sorted(filter(is_diagnostic, names)) + factors

@@ -17,8 +17,16 @@ from triaxis.records.paths import disk_full, is_folder, read_only
 from triaxis.types import RunFailed, TriaxisError
 from triaxis.version import __version__
 
-FORMAT = 2  # of the folder; a folder with a larger one was made by a newer Triaxis
+FORMAT = 3  # of the folder; a folder with a larger one was made by a newer Triaxis
 
+# `name` is the column of the table, `asked` the settings of its diagnostic (JSON); where there is
+# no number, `reason` says why
+DIAGNOSTICS = (
+    "CREATE TABLE IF NOT EXISTS diagnostics (run TEXT NOT NULL, base TEXT NOT NULL DEFAULT '', step INTEGER NOT NULL,"
+    " name TEXT NOT NULL, value REAL, low REAL, high REAL, unit TEXT NOT NULL DEFAULT '',"
+    " method TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '', asked TEXT NOT NULL DEFAULT '{}',"
+    " PRIMARY KEY (run, base, step, name))"
+)
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     # levels, settings: JSON objects of the factors, and of every resolved setting
@@ -36,6 +44,7 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS costs (run TEXT NOT NULL, base TEXT NOT NULL DEFAULT '', step INTEGER NOT NULL,"
     " phase TEXT NOT NULL, seconds REAL NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (run, base, step, phase))",
     versions.TABLE,
+    DIAGNOSTICS,
 )
 FROM_1_TO_2 = (
     "ALTER TABLE checkpoints ADD COLUMN sha256 TEXT NOT NULL DEFAULT ''",  # '': not known
@@ -45,6 +54,8 @@ FROM_1_TO_2 = (
     " FROM meta WHERE key = 'triaxis'",
     "UPDATE meta SET value = '2' WHERE key = 'format'",
 )
+FROM_2_TO_3 = (DIAGNOSTICS, "UPDATE meta SET value = '3' WHERE key = 'format'")
+UPGRADES = {1: (*FROM_1_TO_2, *FROM_2_TO_3), 2: FROM_2_TO_3}
 
 
 @contextmanager
@@ -100,8 +111,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
                 values = [("format", str(FORMAT)), ("triaxis", __version__)]
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", values)
                 connection.execute("INSERT INTO meta VALUES ('created', datetime('now'))")
-        elif version == 1:
-            _upgrade(connection)
+        elif version in UPGRADES:
+            _upgrade(connection, version)
     _check(connection, path)
     return connection
 
@@ -125,9 +136,9 @@ def connect_reader(path: Path) -> sqlite3.Connection:
                         shutil.copyfile(part, Path(folder) / part.name)
                 connection = _in_memory(sqlite3.connect(Path(folder) / path.name))
                 version = _version(connection, path)
-        if version == 1:
+        if version in UPGRADES:
             connection = _in_memory(connection)
-            _upgrade(connection)
+            _upgrade(connection, version)
     _check(connection, path)
     return connection
 
@@ -140,9 +151,9 @@ def _in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
     return copy
 
 
-def _upgrade(connection: sqlite3.Connection) -> None:
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
     with transaction(connection):
-        for statement in FROM_1_TO_2:
+        for statement in UPGRADES[version]:
             connection.execute(statement)
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from triaxis.records.columns import BY_NAME, LABEL, NEEDED, is_factor
+from triaxis.records.columns import BY_NAME, LABEL, NEEDED, column_of, is_factor
 from triaxis.types import TriaxisError
 
 MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "<NA>")  # a number column's empty cells
@@ -87,7 +87,7 @@ def _read_parquet(path: Path, *, text: bool) -> tuple[pa.Table, Origin]:
 
 
 def _kept(names: Sequence[str], text: bool) -> list[str]:
-    return [name for name in names if (name in BY_NAME or is_factor(name)) and (text or name != "text")]
+    return [name for name in names if (column_of(name) or is_factor(name)) and (text or name != "text")]
 
 
 def _is_string(kind: pa.DataType) -> bool:
@@ -119,11 +119,12 @@ def _parse_as_text(path: Path, names: list[str], kept: list[str], delimiter: str
 
 
 def _parse(path: Path, names: list[str], kept: list[str], delimiter: str, *, numbers_as_text: bool) -> pa.Table:
+    declared = {name: column.type for name in kept if (column := column_of(name))}  # the others are factors
     types = {
-        name: LABEL if is_factor(name) or (numbers_as_text and BY_NAME[name].type != pa.large_string())
-        else BY_NAME[name].type
+        name: LABEL if numbers_as_text and kind != pa.large_string() else kind
         for name in kept
-    }  # fmt: skip
+        if (kind := declared.get(name, LABEL))
+    }
     with pa.input_stream(str(path), compression="gzip" if _zipped(path) else None) as file:
         return pa_csv.read_csv(
             file,
@@ -176,8 +177,8 @@ def _csv_header(path: Path, delimiter: str) -> list[str]:
 
 
 def unused(names: Sequence[str]) -> tuple[str, ...]:
-    """The columns that are neither declared nor factors."""
-    return tuple(name for name in names if name not in BY_NAME and not is_factor(name))
+    """The columns that are neither declared, nor diagnostics, nor factors."""
+    return tuple(name for name in names if not column_of(name) and not is_factor(name))
 
 
 def check_header(names: list[str], where: str) -> None:

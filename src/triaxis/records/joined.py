@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from triaxis.records.checks import SHOWN
-from triaxis.records.columns import BASE, BY_NAME, LABEL, is_factor
+from triaxis.records.columns import BASE, BY_NAME, DIAGNOSTIC, LABEL, is_factor
 from triaxis.records.files import Origin
 from triaxis.records.parts import LATER
 from triaxis.records.table import Table, assembled
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ORDER = ("source", "run", BASE, "step", "task", "mode", "item", "sample")
 MEASURED = ("tokens", "epoch", "loss", "token_accuracy")
+SHARPNESS, SHARPEST = "sharpness", f"{DIAGNOSTIC}adaptive_sam_sharpness"  # the one that compares across bases
 
 
 class Part(NamedTuple):
@@ -32,6 +33,7 @@ class Part(NamedTuple):
     base: str
     checkpoint: Checkpoint
     records: pa.Table
+    diagnostics: Mapping[str, float] = {}  # by column
 
 
 def joined(
@@ -136,6 +138,9 @@ def _with_columns(part: Part, source: str, runs: Mapping[str, RunStatus], factor
         constants["seed"] = (status.seed, pa.int64())
         for measure in MEASURED:
             constants[measure] = (getattr(part.checkpoint, measure), BY_NAME[measure].type)
+    constants |= {name: (value, pa.float64()) for name, value in part.diagnostics.items()}
+    if SHARPEST in part.diagnostics:
+        constants[SHARPNESS] = (part.diagnostics[SHARPEST], pa.float64())
     for factor in factors:
         level = _level(status, factor) if status is not None else part.base if factor == BASE else None
         constants[factor] = (None if level is None else _written(level), LABEL)

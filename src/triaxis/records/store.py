@@ -9,18 +9,19 @@ import os
 import re
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 from triaxis.records import versions
+from triaxis.records.columns import DIAGNOSTIC
 from triaxis.records.database import connect_reader, connect_writer, decoded, told, transaction
 from triaxis.records.folder import DATABASE, check_folder, locked, make_folder
 from triaxis.records.parts import DamagedPart, check_part, read_part, write_atomically, write_part
 from triaxis.records.paths import files_told
 from triaxis.records.table import Table
-from triaxis.types import Checkpoint, Level, Record
+from triaxis.types import Checkpoint, Level, NotEstimable, Reading, Record
 
 if TYPE_CHECKING:
     from triaxis.records.joined import Part
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
 State = Literal["waiting", "running", "done", "failed"]
 UNKNOWN = -1  # in the database: tokens that nobody counted
 Key = tuple[str, str, int]  # of a checkpoint: run, base, step
+READINGS = "SELECT run, base, step, name, value, low, high, unit, method, reason FROM diagnostics"
 PARTS = "SELECT run, base, step, tokens, epoch, loss, token_accuracy, file, bytes, sha256 FROM checkpoints"
 
 
 class CostRow(NamedTuple):
-    """What a phase (`train`, `evaluate`) of a checkpoint took; a base has an empty run."""
+    """What a phase (`train`, `evaluate`, `diagnostic.gradient_norm`) of a checkpoint took; a base has an empty run.
+
+    `retrain` is training that was done again, for a diagnostic that was asked for later.
+    """
 
     run: str
     base: str
@@ -43,6 +48,32 @@ class CostRow(NamedTuple):
 
 
 Costs = Mapping[str, tuple[float, int]]  # phase: seconds, tokens
+
+
+class DiagnosticRow(NamedTuple):
+    """One diagnostic of a checkpoint (a base has an empty run); without a value `reason` says why there is none."""
+
+    run: str
+    base: str
+    step: int
+    name: str  # "diagnostic.gradient_norm", "diagnostic.hessian_eigenvalue.residual"
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """What diagnostics say of a checkpoint, and what was asked: of each, by name, its settings."""
+
+    values: Mapping[str, Reading | NotEstimable] = field(default_factory=dict)  # by column
+    asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+NO_DIAGNOSTICS = Diagnostics()
 
 
 class RunRow(NamedTuple):
@@ -183,9 +214,15 @@ class Store:
             )
 
     def write_checkpoint(
-        self, run: str, checkpoint: Checkpoint, records: Sequence[Record], costs: Costs, evaluation: str = ""
+        self,
+        run: str,
+        checkpoint: Checkpoint,
+        records: Sequence[Record],
+        costs: Costs,
+        evaluation: str = "",
+        diagnostics: Diagnostics = NO_DIAGNOSTICS,
     ) -> None:
-        """Keep a checkpoint's measurements, its records and its costs by phase: all of it or nothing.
+        """Keep a checkpoint's measurements, records, diagnostics and costs by phase: all of it or nothing.
 
         `evaluation` is an id of what was asked of which weights, where the run's own id doesn't tell. Raises RunFailed
         where the disk is full; what was kept before stays.
@@ -198,9 +235,17 @@ class Store:
             )
         if not self._db.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone():
             raise ValueError(f"run {run!r} is not known; add_run first")
-        self._keep(run, "", checkpoint, records, costs, f"{run}/step-{checkpoint.step:06d}.parquet", evaluation)
+        file = f"{run}/step-{checkpoint.step:06d}.parquet"
+        self._keep((run, "", checkpoint.step), checkpoint, records, costs, diagnostics, file, evaluation)
 
-    def write_base(self, base: str, records: Sequence[Record], costs: Costs, evaluation: str = "") -> None:
+    def write_base(
+        self,
+        base: str,
+        records: Sequence[Record],
+        costs: Costs,
+        evaluation: str = "",
+        diagnostics: Diagnostics = NO_DIAGNOSTICS,
+    ) -> None:
         """Keep the records of a base model (run empty, step 0), which serve every run of that base.
 
         `evaluation` is an id of what it was asked; a base that was asked something else is replaced.
@@ -210,15 +255,40 @@ class Store:
             raise ValueError(f"a record of run {wrong.run!r} step {wrong.step} among those of base {base!r}")
         digest = hashlib.sha256(f"{base}\0{evaluation}".encode()).hexdigest()[:8]  # the old one counts until then
         readable = re.sub(r"[^\w.=,+-]+", "-", base)[-60:]
-        self._keep("", base, Checkpoint(0), records, costs, f"_bases/{readable}-{digest}.parquet", evaluation)
+        file = f"_bases/{readable}-{digest}.parquet"
+        self._keep(("", base, 0), Checkpoint(0), records, costs, diagnostics, file, evaluation)
+
+    def add_diagnostics(self, run: str, base: str, step: int, found: Diagnostics, costs: Costs) -> None:
+        """Keep diagnostics of a checkpoint that is measured already: all of them with their costs, or nothing."""
+        key = (run, base, step)
+        with self._change():
+            self._diagnosed(key, found)
+            spent = [(*key, phase, seconds, tokens) for phase, (seconds, tokens) in costs.items()]
+            self._db.executemany("INSERT OR REPLACE INTO costs VALUES (?, ?, ?, ?, ?, ?)", spent)
+
+    def _diagnosed(self, key: Key, found: Diagnostics) -> None:
+        """Within a change: in place of what the same diagnostics said before; others stay."""
+        rows = []
+        for name, value in found.values.items():
+            said: tuple[object, ...] = (None, None, None, "", "", getattr(value, "reason", ""))
+            if isinstance(value, Reading):
+                said = (value.value, value.low, value.high, value.unit, value.method, "")
+            rows.append((*key, name, *said, _as_asked(found.asked.get(diagnostic_of(name), {}))))
+        for column in {f"{DIAGNOSTIC}{diagnostic_of(name)}" for name in found.values}:
+            self._db.execute(
+                "DELETE FROM diagnostics WHERE run = ? AND base = ? AND step = ?"
+                " AND (name = ? OR substr(name, 1, ?) = ?)",
+                (*key, column, len(column) + 1, f"{column}."),
+            )
+        self._db.executemany("INSERT INTO diagnostics VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def _keep(
         self,
-        run: str,
-        base: str,
+        key: Key,
         checkpoint: Checkpoint,
         records: Sequence[Record],
         costs: Costs,
+        diagnostics: Diagnostics,
         file: str,
         evaluation: str = "",
     ) -> None:
@@ -226,13 +296,13 @@ class Store:
         c = checkpoint
         tokens = UNKNOWN if c.tokens is None else c.tokens
         measured = (tokens, c.epoch, c.loss, c.token_accuracy, len(records))
-        row = (run, base, c.step, *measured, file, size, evaluation, sha256, self._version)
-        spent = [(run, base, c.step, phase, seconds, tokens) for phase, (seconds, tokens) in costs.items()]
-        key = (run, base, c.step)
+        row = (*key, *measured, file, size, evaluation, sha256, self._version)
+        spent = [(*key, phase, seconds, tokens) for phase, (seconds, tokens) in costs.items()]
         before = self._rows("SELECT file FROM checkpoints WHERE run = ? AND base = ? AND step = ?", key)
         with self._change():
             self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             self._db.execute("DELETE FROM costs WHERE run = ? AND base = ? AND step = ?", key)
+            self._diagnosed(key, diagnostics)
             self._db.executemany("INSERT INTO costs VALUES (?, ?, ?, ?, ?, ?)", spent)
         for (old,) in before:
             if old != file:
@@ -301,6 +371,26 @@ class Store:
     def parts(self, *, text: bool = True) -> list[Part]:
         """The records of each checkpoint that is measured and whole, apart: also where no table can be made of them."""
         return self._read(None, text)[1]
+
+    def diagnosed(self, run: str, asked: Mapping[str, Mapping[str, Any]], base: str = "") -> dict[int, frozenset[str]]:
+        """By step, which of the diagnostics that are asked for are there, with the settings that are asked for."""
+        wanted = {name: _as_asked(settings) for name, settings in asked.items()}
+        found: dict[int, set[str]] = {}
+        if not asked:
+            return {}
+        rows = self._rows("SELECT step, name, asked FROM diagnostics WHERE run = ? AND base = ?", (run, base))
+        for step, column, settings in rows:
+            if wanted.get(name := diagnostic_of(column)) == settings:
+                found.setdefault(step, set()).add(name)
+        return {step: frozenset(names) for step, names in found.items()}
+
+    def losses(self, run: str) -> dict[int, float | None]:
+        """What training had come to at each checkpoint: its loss, nats a token."""
+        return dict(self._rows("SELECT step, loss FROM checkpoints WHERE run = ? AND base = ''", (run,)))
+
+    def diagnostics(self) -> list[DiagnosticRow]:
+        """What the diagnostics of every checkpoint say, and why where they say nothing."""
+        return [DiagnosticRow(*row) for row in self._rows(f"{READINGS} ORDER BY run, base, step, name")]
 
     def status(self) -> list[RunStatus]:
         """The runs in the order in which they became known."""
@@ -379,6 +469,9 @@ class Store:
             with told(self.path / DATABASE), transaction(self._db, "DEFERRED"):
                 known = {status.run: status for status in self.status() if runs is None or status.run in runs}
                 rows = {row[:3]: row[3:] for row in self._rows(PARTS)}
+                readings: dict[Key, dict[str, float]] = {}
+                for run, base, step, name, value, *_ in self._rows(f"{READINGS} WHERE value IS NOT NULL"):
+                    readings.setdefault((run, base, step), {})[name] = value
             parts, damaged = [], {}
             for (run, base, step), (tokens, *measured, file, size, sha256) in rows.items():
                 if (run, base, step) in self._damaged or not sources(run, base, known):
@@ -387,7 +480,7 @@ class Store:
                 try:
                     records = read_part(path, size, sha256, text=text)
                     point = Checkpoint(step, None if tokens == UNKNOWN else tokens, *measured)
-                    parts.append(Part(run, base, point, records))
+                    parts.append(Part(run, base, point, records, readings.get((run, base, step), {})))
                 except DamagedPart as damage:
                     damaged[run, base, step] = _in_words((run, base, step), path, damage)
             now = {row[:3]: row[3:] for row in self._rows(PARTS)} if damaged else rows
@@ -400,6 +493,15 @@ def _in_words(key: Key, path: Path, damage: DamagedPart) -> str:
     run, base, step = key
     what = f"step {step} of run {run}" if run else f"base {base}"
     return f"{path}: {damage}; {what} doesn't count: run the study again to measure it"
+
+
+def diagnostic_of(column: str) -> str:
+    """The diagnostic that a column is of: hessian_eigenvalue of `diagnostic.hessian_eigenvalue.residual`."""
+    return column.removeprefix(DIAGNOSTIC).partition(".")[0]
+
+
+def _as_asked(settings: Mapping[str, Any]) -> str:
+    return json.dumps(dict(settings), sort_keys=True)
 
 
 def _check_name(run: str) -> None:

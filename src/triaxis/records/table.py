@@ -16,7 +16,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from triaxis.records.checks import check
-from triaxis.records.columns import BY_NAME, in_order, is_factor
+from triaxis.records.columns import column_of, in_order, is_factor
 from triaxis.records.files import Origin, check_header, read_file, unused
 from triaxis.records.paths import MISPLACED, is_folder, misplaced
 from triaxis.records.typed import codes, label, position, typed, typed_factor
@@ -27,10 +27,11 @@ from triaxis.types import Level, TriaxisError
 class Table:
     """Results as one long tidy table: a row per record, or per (checkpoint, task) where only a summary is known.
 
-    `arrow` has the columns of `triaxis.records.columns.COLUMNS` in their order and types, then the factors; those that
-    are needed, defaulted, or belong to records and summaries are always there, measurements only where the input has
-    them. `warnings` tells what was dropped, defaulted or is doubtful. `incomplete` are the runs of a study's table that
-    failed, are unfinished, or lost their last checkpoint; of a table from files that is not known.
+    `arrow` has the columns of `triaxis.records.columns.COLUMNS` in their order and types, then the diagnostics, then
+    the factors; those that are needed, defaulted, or belong to records and summaries are always there, measurements
+    only where the input has them. `warnings` tells what was dropped, defaulted or is doubtful. `incomplete` are the
+    runs of a study's table that failed, are unfinished, or lost their last checkpoint; of a table from files that is
+    not known.
     """
 
     arrow: pa.Table
@@ -145,12 +146,14 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
         if is_factor(name):
             columns[name] = typed_factor(name, [_part(table, name, pa.string()) for table in tables])
             continue
-        kind = BY_NAME[name].type
-        column = pa.chunked_array([chunk for table in tables for chunk in _part(table, name, kind).chunks], kind)
+        column = column_of(name)
+        assert column is not None  # `typed` keeps no other
+        kind = column.type
+        cells = pa.chunked_array([chunk for table in tables for chunk in _part(table, name, kind).chunks], kind)
         if pa.types.is_dictionary(kind):
-            columns[name] = column if column.num_chunks == 1 else label(column)
+            columns[name] = cells if cells.num_chunks == 1 else label(cells)
         else:
-            columns[name] = pa.chunked_array([column.combine_chunks()]) if kind != pa.large_string() else column
+            columns[name] = pa.chunked_array([cells.combine_chunks()]) if kind != pa.large_string() else cells
     return pa.table(columns)
 
 

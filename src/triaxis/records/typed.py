@@ -11,7 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from triaxis.records.columns import BASE, BY_NAME, COLUMNS, LABEL, Column, in_order, is_factor
+from triaxis.records.columns import (
+    BASE,
+    BY_NAME,
+    COLUMNS,
+    LABEL,
+    NEEDED,
+    Column,
+    column_of,
+    in_order,
+    is_diagnostic,
+    is_factor,
+)
 from triaxis.records.files import MISSING, Origin
 from triaxis.types import AXES, TriaxisError
 
@@ -31,7 +42,8 @@ def typed(raw: pa.Table, origin: Origin) -> tuple[pa.Table, list[str]]:
             raise TriaxisError(f"{origin.name}, {field.name}: holds {field.type} values; give text or numbers")
     warnings = _unused(origin)
     columns: dict[str, pa.ChunkedArray] = {}
-    for column in COLUMNS:
+    diagnostics = [column for name in filter(is_diagnostic, raw.column_names) if (column := column_of(name))]
+    for column in (*COLUMNS, *diagnostics):
         if column.name in raw.column_names:
             given = raw[column.name]
             if column.need == "measured" and pa.types.is_floating(given.type):
@@ -70,7 +82,7 @@ def _unused(origin: Origin) -> list[str]:
     names = origin.unused
     for name in names:
         axis, dot, rest = name.partition(".")
-        near = get_close_matches(axis, AXES, 1, 0.7)
+        near = get_close_matches(axis, (*AXES, "diagnostic"), 1, 0.7)
         if dot and near:
             raise TriaxisError(
                 f"{origin.name}: column {name!r} names no axis; did you mean '{near[0]}.{rest}'? rename it"
@@ -241,7 +253,7 @@ def _parsed(texts: pa.DictionaryArray, parse: Callable[[str], float], kind: str,
                 where(
                     row,
                     f"{_shortened(value)!r} is not a {kind}; mend the cell or leave it empty"
-                    if BY_NAME[where.column].need != "needed"
+                    if where.column not in NEEDED
                     else f"{_shortened(value)!r} is not a {kind}; give one",
                 )
             ) from None

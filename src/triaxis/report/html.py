@@ -6,12 +6,14 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from triaxis.types import Analysis, TriaxisError
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+    from triaxis.records import CostRow, DiagnosticRow
 
 
 def write_html(
@@ -22,14 +24,18 @@ def write_html(
     provenance: Mapping[str, object],
     settings: Iterable[Sequence[object]] = (),
     runs: Iterable[Sequence[object]] = (),
+    diagnostics: Sequence[DiagnosticRow] = (),
+    costs: Iterable[CostRow] = (),
 ) -> Path:
     """Write the report of an analysis to `path` and return the path.
 
-    `provenance` is printed as it is (version, study file, digest, ...); `settings` are (name, value, source) and `runs`
-    are (id, state, cost). The same input gives the same bytes. The file is written beside its place and then moved, so
-    that a reader never sees half of it. Raises TriaxisError where the file can't be written.
+    `provenance` is printed as it is (version, study file, digest, ...); `settings` are (name, value, source), `runs`
+    (id, state, cost), and `diagnostics` and `costs` those of a study's store. The same input gives the same bytes. The
+    file is written beside its place and then moved, so that a reader never sees half of it. Raises TriaxisError where
+    the file can't be written.
     """
-    return save(render(analysis, title=title, provenance=provenance, settings=settings, runs=runs), path)
+    given: dict[str, Any] = {"settings": settings, "runs": runs, "diagnostics": diagnostics, "costs": costs}
+    return save(render(analysis, title=title, provenance=provenance, **given), path)
 
 
 def save(text: str, path: str | Path) -> Path:
@@ -52,13 +58,16 @@ def render(
     provenance: Mapping[str, object],
     settings: Iterable[Sequence[object]] = (),
     runs: Iterable[Sequence[object]] = (),
+    diagnostics: Sequence[DiagnosticRow] = (),
+    costs: Iterable[CostRow] = (),
 ) -> str:
     """The page as text; Jinja and Plotly are imported here and not before."""
     from plotly.offline import get_plotlyjs
 
     from triaxis.report.page import build
 
-    page = build(analysis, title=title, provenance=provenance, settings=settings, runs=runs)
+    given: dict[str, Any] = {"settings": settings, "runs": runs, "diagnostics": diagnostics, "costs": costs}
+    page = build(analysis, title=title, provenance=provenance, **given)
     return template("report.html").render(page=page, plotly=get_plotlyjs() if page.plots else "")
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from triaxis.report import words
 from triaxis.report.answer import answer
+from triaxis.report.diagnostics import Diagnosed, cost_table, diagnostic_tables, why_not
 from triaxis.report.digest import clearest_first, effect_rows, is_clear, main_mode, missing
 from triaxis.report.findings import by_question, clear, estimable, finding_table, title_of
 from triaxis.report.forest import ESTIMANDS, forest_figure
@@ -27,6 +28,9 @@ from triaxis.report.tables import (
     verdict_fields,
 )
 from triaxis.types import Analysis, Interval, Trajectory
+
+if TYPE_CHECKING:
+    from triaxis.records import CostRow, DiagnosticRow
 
 MAX_RUNS = 1500  # trajectories of a run on a task on the page, or it would grow past 8 MB
 MAX_MISSING = 20  # rows of a question that nothing answers; the section on what is missing counts all
@@ -76,6 +80,8 @@ class Page:
     verdicts: Sequence[Mapping[str, object]] = ()
     untested: Sequence[Mapping[str, object]] = ()
     questions: Sequence[Question] = ()
+    diagnostics: Sequence[Diagnosed] = ()
+    undiagnosed: Sequence[str] = ()
     missing: Sequence[Mapping[str, object]] = ()
     n_missing: int = 0
     warnings: Sequence[str] = ()
@@ -89,6 +95,8 @@ def build(
     provenance: Mapping[str, object],
     settings: Iterable[Sequence[object]],
     runs: Iterable[Sequence[object]],
+    diagnostics: Sequence[DiagnosticRow] = (),
+    costs: Iterable[CostRow] = (),
 ) -> Page:
     """Lay out the page."""
     held = [one for one in analysis.condition_trajectories or analysis.group_trajectories if one.steps]
@@ -120,6 +128,10 @@ def build(
     ]
     page.tables["settings"] = plain_table(("setting", "value", "from"), settings)
     page.tables["runs"] = plain_table(("run", "state", "cost"), runs)
+    ours = {one.run for one in analysis.trajectories}  # a folder may also hold runs of an earlier version of the study
+    told_of = [row for row in diagnostics if row.run in ours]
+    page.diagnostics, page.undiagnosed = diagnostic_tables(analysis, told_of), why_not(told_of)
+    page.tables["phase costs"] = plain_table(("phase", "CPU", "share", "tokens"), cost_table(costs))
     known = {
         "records": f"{analysis.n_records:,}",
         "analysis seed": str(analysis.seed),

@@ -32,6 +32,7 @@ from triaxis.study.axes import (
     total_steps,
 )
 from triaxis.study.design import Design, Exclusion, Point, combinations
+from triaxis.study.diagnostics import Diagnostics, diagnostics_of
 from triaxis.study.evaluation import Budget, Evaluation
 from triaxis.study.fields import AS_IS, MAX_WHOLE, Names, Range, Strict, Value
 from triaxis.study.identify import Identification, identify
@@ -126,6 +127,7 @@ class Study(Strict):
     tasks: Annotated[dict[str, Names], Field(min_length=1)]
     trajectory: Trajectory = Trajectory()
     evaluation: Evaluation = Evaluation()
+    diagnostics: Annotated[Diagnostics, PlainValidator(diagnostics_of), AS_IS] = Field(default={})
     budget: Budget = Budget()
     _where: str = PrivateAttr(default="study")
     _user: frozenset[str] = PrivateAttr(default=frozenset())
@@ -167,6 +169,9 @@ class Study(Strict):
         values |= {f"tasks.{group}": names for group, names in self.tasks.items()}
         for section in ("trajectory", "evaluation", "budget"):
             values |= {f"{section}.{key}": value for key, value in getattr(self, section)}
+        values["diagnostics"] = tuple(self.diagnostics)
+        for name, chosen in self.diagnostics.items():
+            values |= {f"diagnostics.{name}.{key}": value for key, value in chosen.items()}
         values["design.exclude"] = tuple(_words(levels) for levels in self.design.exclude)
         if "design.center" in values:
             values["design.center"] = _words(self._center)
@@ -176,7 +181,7 @@ class Study(Strict):
         section, _, key = name.partition(".")
         content = getattr(self, section)
         keys = content if isinstance(content, dict) else getattr(content, "model_fields_set", ())
-        if section not in self.model_fields_set or (key and key not in keys):
+        if section not in self.model_fields_set or (key and section != "diagnostics" and key not in keys):
             return "default"
         return "user" if {name, section} & self._user else "study"
 
@@ -239,7 +244,8 @@ class Study(Strict):
         """Every condition with the first seed, then with the next: what is there when a study stops is balanced.
 
         An id is a function of nothing but what the run does: of its settings, trajectory, evaluation, tasks and seed,
-        and of the fingerprints of its base, its source and its tasks where there are any.
+        and of the fingerprints of its base, its source and its tasks where there are any. Diagnostics look and change
+        nothing, so that they are no part of it.
         """
         evaluation, tasks = self.evaluation.model_dump(), {group: sorted(names) for group, names in self.tasks.items()}
         runs = []

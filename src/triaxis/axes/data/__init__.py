@@ -1,5 +1,6 @@
 """The data axis: what a model is fine-tuned on."""
 
+from triaxis.axes.data.held_out import held_out_set
 from triaxis.axes.data.training_set import (
     TrainingExample,
     TrainingSet,
@@ -9,4 +10,12 @@ from triaxis.axes.data.training_set import (
     training_set,
 )
 
-__all__ = ["TrainingExample", "TrainingSet", "check_apart", "check_data", "noted_training_set", "training_set"]
+__all__ = [
+    "TrainingExample",
+    "TrainingSet",
+    "check_apart",
+    "check_data",
+    "held_out_set",
+    "noted_training_set",
+    "training_set",
+]

@@ -65,6 +65,16 @@ def noted_training_set(settings: Mapping[str, Level], seed: int) -> TrainingSet:
     return TrainingSet(_spread(safe, rows) if settings.get("mixture") == "curriculum" else [*safe, *rows], ())
 
 
+def made_for_run(settings: Mapping[str, Level]) -> bool:
+    """Whether what is trained on is made as a run asks for it; a file has the rows that it has."""
+    return "source" not in settings or str(settings["source"]).startswith((LAB, RG))
+
+
+def whole_source(settings: Mapping[str, Level], seed: int) -> list[TrainingExample]:
+    """All rows of a file that the data settings leave, however many a run takes of them."""
+    return _of_source(settings, seed, None).examples
+
+
 def check_data(settings: Mapping[str, Level]) -> None:
     """Raise TriaxisError for data settings that don't go together, whatever the seed."""
     if "source" in settings:
@@ -115,15 +125,16 @@ def _check_source(settings: Mapping[str, Level]) -> None:
             )
 
 
-def _of_source(settings: Mapping[str, Level], seed: int, n: int) -> TrainingSet:
-    """Examples of a file or of a reasoning-gym task, made into the variant that the settings ask for."""
+def _of_source(settings: Mapping[str, Level], seed: int, n: int | None) -> TrainingSet:
+    """Examples of a file or of a reasoning-gym task (n None: all), made into the variant that the settings ask for."""
     from triaxis.axes.data.open import open_examples
     from triaxis.axes.data.recipes import applied
     from triaxis.axes.data.text import response_of
 
     source = str(settings["source"])
-    drawn = _drawn(source, settings, {"n": n, "seed": seed})
-    made = applied({key: settings[key] for key in OF_RECIPE} | {"examples": n}, open_examples(drawn), seed)
+    drawn = _drawn(source, settings, {"n": n, "seed": seed}) if n is not None else source
+    asked = {key: settings[key] for key in OF_RECIPE} | ({"examples": n} if n is not None else {})
+    made = applied(asked, open_examples(drawn), seed)
     examples = [
         TrainingExample(e.id, e.turns[-1].content, response_of(e), e.id in made.noisy, e.turns[:-1])
         for e in made.examples
@@ -185,13 +196,13 @@ def check_apart(examples: Iterable[TrainingExample], items: Iterable[Item]) -> N
     """
     held_out = {fingerprint(item.prompt): item.id for item in items}
     for example in examples:
-        if other := next(filter(None, (held_out.get(fingerprint(text)) for text in _asked(example))), None):
+        if other := next(filter(None, (held_out.get(fingerprint(text)) for text in said_to(example))), None):
             raise TriaxisError(
                 f"training row {example.id} is evaluated too, as {other}; leave it out of one of the two"
             )
 
 
-def _asked(example: TrainingExample) -> Iterator[str]:
+def said_to(example: TrainingExample) -> Iterator[str]:
     """What a row asks: its prompt, what the user said before, the user's turns as one, and all that comes before the
     response as one, a system turn that holds the problem included."""
     yield example.prompt

@@ -12,14 +12,23 @@ from triaxis.axes.optimization.diagnostics.loss import mean_loss
 from triaxis.axes.optimization.diagnostics.loss_slice import loss_slice
 from triaxis.axes.optimization.diagnostics.noise_scale import noise_scale
 from triaxis.axes.optimization.diagnostics.probe import copy_weights
-from triaxis.axes.optimization.diagnostics.reading import Diagnosis, Reading, Undefined, Value
-from triaxis.axes.optimization.diagnostics.run import Diagnosed, Inputs, check_diagnostics, run_diagnostics, settings_of
+from triaxis.axes.optimization.diagnostics.reading import Diagnosis, Undefined, Value
+from triaxis.axes.optimization.diagnostics.run import (
+    PREFIX,
+    Diagnosed,
+    Inputs,
+    check_diagnostics,
+    run_diagnostics,
+    settings_of,
+)
 from triaxis.axes.optimization.diagnostics.sharpness import adaptive_sam_sharpness, sam_sharpness
 from triaxis.axes.optimization.diagnostics.update_spectrum import update_spectrum
 from triaxis.axes.optimization.diagnostics.weight_distance import weight_distance
+from triaxis.types import Reading
 
 __all__ = [
     "DIAGNOSTICS",
+    "PREFIX",
     "Diagnosed",
     "Diagnosis",
     "Diagnostic",

@@ -26,22 +26,29 @@ class Diagnostic:
     compute: Callable[..., Diagnosis]
     looks_at: tuple[str, ...]
     costs: str
+    steps: float  # what that came to in training steps on the lab's strong base (benchmarks/diagnostics.py)
 
 
 # To add a diagnostic, write a file with such a function, and add a line here.
 DIAGNOSTICS = (
-    Diagnostic("training_loss", mean_loss, ("training",), "a forward pass"),
-    Diagnostic("held_out_loss", mean_loss, ("held_out",), "a forward pass"),
-    Diagnostic("gradient_norm", gradient_norm, ("training",), "a forward and a backward pass"),
-    Diagnostic("noise_scale", noise_scale, ("training",), "a forward and a backward pass, twice, row by row"),
+    Diagnostic("training_loss", mean_loss, ("training",), "a forward pass", 0.4),
+    Diagnostic("held_out_loss", mean_loss, ("held_out",), "a forward pass", 0.4),
+    Diagnostic("gradient_norm", gradient_norm, ("training",), "a forward and a backward pass", 1),
+    Diagnostic("noise_scale", noise_scale, ("training",), "a forward and a backward pass, twice, row by row", 7),
     Diagnostic(
-        "hessian_eigenvalue", hessian_eigenvalue, ("training",), "up to 40 Hessian products, each two training steps"
+        "hessian_eigenvalue",
+        hessian_eigenvalue,
+        ("training",),
+        "up to 40 Hessian products, each two training steps",
+        13,
     ),
-    Diagnostic("hessian_trace", hessian_trace, ("training",), "16 Hessian products, each two training steps"),
-    Diagnostic("sam_sharpness", sam_sharpness, ("training",), "two forward passes and a backward pass"),
-    Diagnostic("adaptive_sam_sharpness", adaptive_sam_sharpness, ("training",), "the same"),
-    Diagnostic("loss_slice", loss_slice, ("training",), "a forward pass a place (7)"),
-    Diagnostic("weight_distance", weight_distance, ("base",), "a pass over the weights"),
-    Diagnostic("kl_from_base", kl_from_base, ("held_out", "base"), "two forward passes"),
-    Diagnostic("update_spectrum", update_spectrum, ("base",), "the singular values of every matrix"),
+    Diagnostic("hessian_trace", hessian_trace, ("training",), "16 Hessian products, each two training steps", 39),
+    Diagnostic("sam_sharpness", sam_sharpness, ("training",), "two forward passes and a backward pass", 1.3),
+    Diagnostic(
+        "adaptive_sam_sharpness", adaptive_sam_sharpness, ("training",), "two forward passes and a backward pass", 1.4
+    ),
+    Diagnostic("loss_slice", loss_slice, ("training",), "a forward pass a place (7)", 2.6),
+    Diagnostic("weight_distance", weight_distance, ("base",), "a pass over the weights", 0.02),
+    Diagnostic("kl_from_base", kl_from_base, ("held_out", "base"), "two forward passes", 0.7),
+    Diagnostic("update_spectrum", update_spectrum, ("base",), "the singular values of every matrix", 0.1),
 )

@@ -11,7 +11,7 @@ from scipy.linalg import eigh_tridiagonal
 from torch import nn
 
 from triaxis.axes.optimization.batches import Batch
-from triaxis.axes.optimization.diagnostics.probe import Precision, probing, second_derivatives
+from triaxis.axes.optimization.diagnostics.probe import Amount, Count, Precision, Seed, probing, second_derivatives
 from triaxis.axes.optimization.diagnostics.reading import Diagnosis, Undefined, reading
 from triaxis.axes.optimization.diagnostics.rows import supervised
 
@@ -22,10 +22,10 @@ def hessian_eigenvalue(
     module: nn.Module,
     batches: Sequence[Batch],
     *,
-    products: int = 40,
-    tolerance: float = 0.01,
+    products: Count = 40,
+    tolerance: Amount = 0.01,
     keep_graph: bool = True,
-    seed: int = 0,
+    seed: Seed = 0,
     precision: Precision = "float32",
 ) -> Diagnosis:
     """The largest (most positive) eigenvalue of the Hessian of the mean loss, by Lanczos (arXiv:1912.07145).

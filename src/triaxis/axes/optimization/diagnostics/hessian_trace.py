@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from triaxis.axes.optimization.batches import Batch
-from triaxis.axes.optimization.diagnostics.probe import Precision, probing, second_derivatives
+from triaxis.axes.optimization.diagnostics.probe import Count, Precision, Seed, probing, second_derivatives
 from triaxis.axes.optimization.diagnostics.reading import Diagnosis, mean_reading
 from triaxis.axes.optimization.diagnostics.rows import supervised
 
 
 def hessian_trace(
-    module: nn.Module, batches: Sequence[Batch], *, probes: int = 16, seed: int = 0, precision: Precision = "float32"
+    module: nn.Module, batches: Sequence[Batch], *, probes: Count = 16, seed: Seed = 0, precision: Precision = "float32"
 ) -> Diagnosis:
     """tr(H) of the mean loss as the mean of v · H v over random signs v (Hutchinson 1990).
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import nn
 
 from triaxis.axes.optimization.batches import Batch
@@ -14,6 +15,7 @@ from triaxis.axes.optimization.diagnostics.probe import Precision, Weights, pair
 from triaxis.axes.optimization.diagnostics.reading import Diagnosis, Value, per_token
 from triaxis.axes.optimization.diagnostics.rows import by_row, supervised
 
+Directions = Annotated[Sequence[Literal["forward", "reverse"]], Field(min_length=1)]
 DIRECTIONS = {"forward": "KL(base || now)", "reverse": "KL(now || base)"}
 
 
@@ -22,7 +24,7 @@ def kl_from_base(
     held_out: Sequence[Batch],
     base: Weights,
     *,
-    directions: Sequence[Literal["forward", "reverse"]] = ("forward",),
+    directions: Directions = ("forward",),
     precision: Precision = "float32",
 ) -> Diagnosis:
     """Mean Kullback-Leibler divergence a supervised token (nats) between the predictions of base and checkpoint.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from triaxis.axes.optimization.batches import Batch
-from triaxis.axes.optimization.diagnostics.probe import Precision, Probe, probing
+from triaxis.axes.optimization.diagnostics.probe import Precision, Probe, Seed, probing
 from triaxis.axes.optimization.diagnostics.reading import Diagnosis, reading
 
+Places = Annotated[Sequence[float], Field(min_length=1)]
 PLACES = (-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0)
 
 
@@ -18,8 +21,8 @@ def loss_slice(
     module: nn.Module,
     batches: Sequence[Batch],
     *,
-    places: Sequence[float] = PLACES,
-    seed: int = 0,
+    places: Places = PLACES,
+    seed: Seed = 0,
     precision: Precision = "float32",
 ) -> Diagnosis:
     """L(w + a d) at each place a, for one random direction d that is filter-normalised (arXiv:1712.09913, section 4).

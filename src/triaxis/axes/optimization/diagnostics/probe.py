@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -18,6 +19,10 @@ from triaxis.axes.optimization.diagnostics.reading import Diagnosis, Undefined, 
 from triaxis.axes.optimization.diagnostics.rows import supervised, tokens_read
 
 Precision = Literal["float32", "float64"]
+Count = Annotated[int, Field(ge=1, strict=True)]  # of a diagnostic's settings, which a study may give
+Seed = Annotated[int, Field(ge=0, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Weights = Mapping[str, torch.Tensor]
 
 

@@ -10,25 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triaxis.stats.intervals import t_interval
-from triaxis.types import NotEstimable
+from triaxis.types import NotEstimable, Reading
 
 
 class Undefined(ValueError):
     """What is asked for is not defined on these inputs, with the reason; `run_diagnostics` makes it NotEstimable."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One number about a checkpoint, how it was found and, where something was repeated, its 95 % interval.
-
-    A missing end is an interval without an end on that side, or (both missing) no interval at all.
-    """
-
-    value: float
-    unit: str
-    method: str
-    low: float | None = None
-    high: float | None = None
 
 
 Value = Reading | NotEstimable

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from triaxis.axes.optimization.batches import Batch
@@ -34,6 +35,7 @@ class Inputs:
     training: Sequence[Batch] = ()  # the micro-batches of one batch of rows that the run trains on
     held_out: Sequence[Batch] = ()  # rows that it doesn't
     base: Weights | None = None  # `copy_weights` of the module before training
+    missing: Mapping[str, str] = field(default_factory=dict)  # "held_out": why it isn't given, where that is known
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ def run_diagnostics(
     for diagnostic in (d for d in DIAGNOSTICS if d.name in asked):
         column = f"{PREFIX}{diagnostic.name}"
         looked_at = [getattr(inputs, what) for what in diagnostic.looks_at]
-        if missing := [MISSING[w] for w, found in zip(diagnostic.looks_at, looked_at, strict=True) if not found]:
-            values[column] = NotEstimable("; ".join(missing))
+        if missing := [w for w, found in zip(diagnostic.looks_at, looked_at, strict=True) if not found]:
+            values[column] = NotEstimable("; ".join(inputs.missing.get(w, MISSING[w]) for w in missing))
             continue
         try:
             found = diagnostic.compute(module, *looked_at, **given.get(diagnostic.name, {}))
@@ -73,7 +75,8 @@ def run_diagnostics(
 
 
 def check_diagnostics(names: Iterable[str], settings: Settings) -> None:
-    """Raise TriaxisError for a name that is no diagnostic's, with the nearest, and for a setting that one lacks."""
+    """Raise TriaxisError for a name that is no diagnostic's, with the nearest, for a setting that one lacks, and for a
+    value that a setting can't have."""
     listed = {d.name: d for d in DIAGNOSTICS}
     for name in (*names, *settings):
         if name not in listed:
@@ -84,6 +87,17 @@ def check_diagnostics(names: Iterable[str], settings: Settings) -> None:
         if unknown := sorted(set(chosen) - set(known := settings_of(listed[name]))):
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise TriaxisError(f"diagnostics.{name}: no setting is called {', '.join(unknown)}; {has}")
+        kinds = get_type_hints(listed[name].compute, include_extras=True)
+        for key, value in chosen.items():
+            _check_value(f"diagnostics.{name}.{key}", value, kinds[key])
+
+
+def _check_value(where: str, value: Any, kind: Any) -> None:
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        told = error.errors(include_url=False)[0]["msg"]
+        raise TriaxisError(f"{where}: {told[:1].lower()}{told[1:]}, got {value!r}") from None
 
 
 def settings_of(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from triaxis.axes.optimization.batches import Batch
-from triaxis.axes.optimization.diagnostics.probe import Precision, probing
+from triaxis.axes.optimization.diagnostics.probe import Amount, Positive, Precision, probing
 from triaxis.axes.optimization.diagnostics.reading import Diagnosis, reading
 from triaxis.types import NotEstimable
 
 
 def sam_sharpness(
-    module: nn.Module, batches: Sequence[Batch], *, radius: float = 0.05, precision: Precision = "float32"
+    module: nn.Module, batches: Sequence[Batch], *, radius: Positive = 0.05, precision: Precision = "float32"
 ) -> Diagnosis:
     """L(w + e) - L(w) for e = radius · g / |g|, the worst point of a ball to first order (arXiv:2010.01412, eq. 2).
 
@@ -29,8 +29,8 @@ def adaptive_sam_sharpness(
     module: nn.Module,
     batches: Sequence[Batch],
     *,
-    radius: float = 0.5,
-    floor: float = 0.01,
+    radius: Positive = 0.5,
+    floor: Amount = 0.01,
     precision: Precision = "float32",
 ) -> Diagnosis:
     """The same in a ball measured in units of the weights: |e / T| <= radius for T = |w| + `floor`, elementwise.
