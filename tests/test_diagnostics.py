@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from loss_cases import summed_loss
 from triaxis.axes.optimization import Row, collate, pack
 from triaxis.axes.optimization.batches import IGNORED, Batch
 from triaxis.axes.optimization.diagnostics import (
@@ -38,7 +39,6 @@ from triaxis.axes.optimization.diagnostics.noise_scale import estimates, moments
 from triaxis.axes.optimization.diagnostics.probe import probing, second_derivatives
 from triaxis.axes.optimization.diagnostics.rows import rows_of, tokens_read
 from triaxis.axes.optimization.diagnostics.update_spectrum import spectrum_ranks
-from triaxis.axes.optimization.training import summed_loss
 from triaxis.types import NotEstimable, TriaxisError
 
 PAD = 0

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from loss_cases import summed_loss
 from triaxis.axes.optimization import Recipe, Row, Training, batches_per_epoch, collate, order, pack
 from triaxis.axes.optimization.batches import IGNORED
 from triaxis.axes.optimization.optimizers import build_optimizers
 from triaxis.axes.optimization.schedules import rate_factor
-from triaxis.axes.optimization.training import summed_loss
 from triaxis.types import RunFailed, TriaxisError
 
 PAD = 0

@@ -160,15 +160,13 @@ def make(
     from rich.console import Console
 
     from triaxis.axes.data.recipes.make import make_files
-    from triaxis.axes.data.recipes.spec import load_recipe, parse_recipe
+    from triaxis.axes.data.recipes.spec import load_recipe, with_output
     from triaxis.cli.reading import Reading
     from triaxis.tasks.rows import printable
 
     declared = load_recipe(recipe)
     if out is not None:
-        changed = declared.to_dict()
-        changed["output"]["path"] = str(out)
-        declared = parse_recipe(changed, "--out")
+        declared = with_output(declared, out, "--out")
     began = time.monotonic()
     with Reading(Console(stderr=True), lambda: None, None) as reading:
         made = make_files(declared, force=force, heard=reading.heard)

@@ -1,4 +1,4 @@
-"""How far a study is, on standard error: a bar with an ETA on a terminal, a line a run elsewhere."""
+"""How far a long command is, on standard error: a bar with an ETA on a terminal, a line a job elsewhere."""
 
 from __future__ import annotations
 
@@ -17,23 +17,20 @@ if TYPE_CHECKING:
     from triaxis.study import Study
 
 
-class Progress:
-    """Counts checkpoints: they are what is measured, and they cost about the same."""
+class Counted:
+    """A bar over what is measured; `already` was there before, and says nothing of how fast it goes."""
 
-    def __init__(self, study: Study, store: Store, console: Console) -> None:
-        from triaxis.execute.conduct import complete_steps
+    unit = ""  # what is counted, in the plural
+    begins = "starting"  # what the bar says before anything is measured
 
-        runs = study.runs()
-        self.total = sum(len(run.steps) - 1 for run in runs)
-        self.measured = sum(len(complete_steps(study, store, run)) for run in runs)
-        self.runs, self.settled = len(runs), 0
-        self.console = console
-        self.began, self.already = time.monotonic(), self.measured
+    def __init__(self, total: int, already: int, console: Console) -> None:
+        self.total, self.measured, self.already = total, already, already
+        self.console, self.began = console, time.monotonic()
         self.bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("checkpoints"),
+            TextColumn(self.unit),
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(elapsed_when_finished=True),
@@ -43,9 +40,9 @@ class Progress:
 
     def __enter__(self) -> Self:
         self.bars.start()
-        self.bar = self.bars.add_task("starting", total=self.total, completed=self.measured)
-        if not self.console.is_terminal and self.measured < self.total:
-            self._line(f"{self.runs} runs, {self.total - self.measured} checkpoints to measure")
+        self.bar = self.bars.add_task(self.begins, total=self.total, completed=self.measured)
+        if not self.console.is_terminal and (told := self.to_do()):
+            self.line(told)
         return self
 
     def __exit__(
@@ -53,17 +50,32 @@ class Progress:
     ) -> None:
         self.bars.stop()
 
+    def to_do(self) -> str:
+        """What is left at the start, in words; empty where there is nothing to say."""
+        raise NotImplementedError
+
+    def counts(self, event: Event) -> bool:
+        """Whether what was measured is one of those that are counted."""
+        return True
+
+    def doing(self, event: Event) -> str:
+        """What the bar says while it is at work."""
+        return event.job
+
     def heard(self, event: Event) -> None:
         """Take note of what happened to a job."""
-        if event.kind == "measured" and event.value.checkpoint.step > 0:
+        if event.kind == "measured" and self.counts(event):
             self.measured += 1
-            self.bars.update(self.bar, completed=self.measured, description="training and measuring")
+            self.bars.update(self.bar, completed=self.measured, description=self.doing(event))
         elif event.kind == "retried":
-            self._line(f"{event.job}: {event.message}; trying again")
+            self.line(f"{event.job}: {event.message}; trying again")
         elif event.kind == "failed":
-            self._line(f"{event.job}: {event.message}")
+            self.line(f"{event.job}: {event.message}")
         elif event.kind == "done" and not self.console.is_terminal:
-            self._line(f"{event.job} done, {self.measured}/{self.total} checkpoints, {self._left()}")
+            self.line(f"{event.job} done, {self.measured}/{self.total} {self.unit}, {self._left()}")
+
+    def line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _left(self) -> str:
         fresh = self.measured - self.already
@@ -72,5 +84,26 @@ class Progress:
         seconds = (time.monotonic() - self.began) / fresh * (self.total - self.measured)
         return f"ETA {int(seconds) // 60}:{int(seconds) % 60:02d}"
 
-    def _line(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+class Progress(Counted):
+    """Counts checkpoints: they are what is measured, and they cost about the same."""
+
+    unit = "checkpoints"
+
+    def __init__(self, study: Study, store: Store, console: Console) -> None:
+        from triaxis.execute.conduct import complete_steps
+
+        runs = study.runs()
+        self.runs = len(runs)
+        already = sum(len(complete_steps(study, store, run)) for run in runs)
+        super().__init__(sum(len(run.steps) - 1 for run in runs), already, console)
+
+    def to_do(self) -> str:
+        left = self.total - self.measured
+        return f"{self.runs} runs, {left} checkpoints to measure" if left else ""
+
+    def counts(self, event: Event) -> bool:
+        return bool(event.value.checkpoint.step > 0)
+
+    def doing(self, event: Event) -> str:
+        return "training and measuring"

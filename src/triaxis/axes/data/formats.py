@@ -23,6 +23,7 @@ from triaxis.axes.data.problems import RowProblem
 from triaxis.axes.data.recognise import HASHES, PLAIN, Format
 from triaxis.axes.data.text import Parts, parts_of, response_of
 from triaxis.study.mistakes import shown
+from triaxis.tasks.answers import number_text
 from triaxis.tasks.stated import boxed, final_answer, stated_answer, with_answer
 from triaxis.types import Example, TriaxisError, Turn
 
@@ -146,11 +147,9 @@ def _plain(value: Any, role: str, column: str) -> Any:
 
 
 def _number_text(value: int | float, column: str) -> str:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise _no_number(value, column)
-        return str(int(value)) if value.is_integer() else str(value)
-    return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _no_number(value, column)
+    return number_text(value)
 
 
 def _difficulty(value: int | float, column: str) -> int | float:

@@ -128,9 +128,3 @@ class _Window:
 
     def accuracy(self) -> float | None:
         return self.correct / self.tokens if self.tokens else None
-
-
-def summed_loss(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
-    """Cross-entropy summed over the supervised tokens (nats, a scalar), and how many of them were predicted first."""
-    sums = summed(module, batch)
-    return sums.objective, int(sums.correct)

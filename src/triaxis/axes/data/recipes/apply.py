@@ -81,11 +81,6 @@ def applied(settings: Mapping[str, Level], examples: Iterable[Example], seed: in
     return Applied(out, noisy, tuple(kept))
 
 
-def apply(settings: Mapping[str, Level], examples: Iterable[Example], seed: int) -> list[Example]:
-    """The examples alone; see `applied`."""
-    return applied(settings, examples, seed).examples
-
-
 _COPY = "make a copy by 'triaxis data make' with source.fields {difficulty: ITS COLUMN} and output.format triaxis"
 _ADVICE = {  # what a recipe can set and a study can't
     "`shortfall` allows": "a study allows",

@@ -42,11 +42,8 @@ class Dedupe(Operation):
     def _near(self, examples: Iterator[Example], context: Context) -> Iterator[Example]:
         from triaxis.axes.data.profile.minhash import answers_of, near_duplicates
 
-        answers: list[str | None] = []
         with context.spill() as rows:
-            for example in examples:
-                rows.add(example)
-                answers.append(example.reference)
+            answers = [example.reference for example in rows.keeping(examples)]
             first_of = near_duplicates((part_of(example, self.of) for example in rows), answers=answers).tolist()
             references = answers_of(answers).tolist()
             kept: dict[tuple[int, int], int] = {}  # by cluster and reference, the row that stays

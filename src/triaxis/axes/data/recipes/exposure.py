@@ -42,10 +42,7 @@ class Exposure(Operation):
 
     def run(self, examples: Iterator[Example], context: Context) -> Iterator[Example]:
         with context.spill() as rows:
-            ids = []
-            for example in examples:
-                rows.add(example)
-                ids.append(example.id)
+            ids = [example.id for example in rows.keeping(examples)]
             if len(ids) < self.distinct:
                 raise context.mistake(f"{self.distinct:,} distinct rows are asked for, and {len(ids):,} come")
             chosen = sorted(first(ids, self.distinct, context.seed))

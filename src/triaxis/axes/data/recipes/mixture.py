@@ -80,10 +80,7 @@ class Mixture(Operation):
 
     def run(self, examples: Iterator[Example], context: Context) -> Iterator[Example]:
         with context.spill() as rows:
-            asked: list[tuple[str, str, str]] = []
-            for example in examples:
-                rows.add(example)
-                asked.append((example.id, example.domain, level_text(example)))
+            asked = [(example.id, example.domain, level_text(example)) for example in rows.keeping(examples)]
             keys = self._keys(asked, context)
             chosen = self._chosen(keys, context)
             for number, copy in self._ordered(chosen, keys, context.seed):

@@ -29,9 +29,7 @@ class Replay(Operation):
     def run(self, examples: Iterator[Example], context: Context) -> Iterator[Example]:
         entry = context.entry
         with context.spill() as rows:
-            for example in examples:
-                rows.add(example)
-            n = len(rows)
+            n = sum(1 for _ in rows.keeping(examples))
             wanted = round(self.share * n) if self.how == "replace" else round(n * self.share / (1 - self.share))
             replayed = self._replayed(wanted, context)
             total = n if self.how == "replace" else n + wanted

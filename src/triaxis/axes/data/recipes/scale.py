@@ -21,10 +21,7 @@ class Scale(Operation):
 
     def run(self, examples: Iterator[Example], context: Context) -> Iterator[Example]:
         with context.spill() as rows:
-            ids = []
-            for example in examples:
-                rows.add(example)
-                ids.append(example.id)
+            ids = [example.id for example in rows.keeping(examples)]
             if len(ids) < self.examples:
                 raise context.mistake(
                     f"{self.examples:,} rows are asked for, and only {len(ids):,} come; ask for fewer"

@@ -72,13 +72,14 @@ def load_recipe(path: str | Path) -> Recipe:
     return parse_recipe(read_yaml(read_text(Path(path), "recipe"), where, "recipe", NEEDS), where)
 
 
-def with_output(recipe: Recipe, path: str | Path) -> Recipe:
-    """The recipe with another file to write, in the same format. Raises TriaxisError, one line."""
+def with_output(recipe: Recipe, path: str | Path, where: str = "recipe") -> Recipe:
+    """The recipe with another file to write, in the same format; `where` names it in errors. Raises TriaxisError, one
+    line."""
     try:
         output = _section(Output, {**dict(recipe.output), "path": str(path)}, "output")
         return recipe.model_copy(update={"output": output})
     except Mistake as mistake:
-        raise TriaxisError(str(mistake)) from None
+        raise TriaxisError(f"{where}: {mistake}") from None
 
 
 def parse_recipe(data: object, where: str = "recipe") -> Recipe:

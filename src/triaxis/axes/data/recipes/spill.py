@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +58,12 @@ class Spill:
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  (closed on leaving)
         self._rows.append(self._file.seek(0, 2))
         self._file.write(line)
+
+    def keeping(self, examples: Iterable[Example]) -> Iterator[Example]:
+        """The rows as they come, each kept before the next is asked for."""
+        for example in examples:
+            self.add(example)
+            yield example
 
     def __getitem__(self, number: int) -> Example:
         row = self._rows[number]
