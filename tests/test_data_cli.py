@@ -16,6 +16,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -186,6 +187,17 @@ def test_a_tokenizer_is_named_and_counts_exactly(folder, tmp_path):
         assert one["tokens"]["unit"] == "tokens" and str(tmp_path) in one["tokens"]["tokenizer"]
         assert one["tokens"]["total"] == found[2]["tokens"]["total"], "neither cut nor padded"
         assert one["seconds"]["tokenizing"] > 0 == found[2]["seconds"]["tokenizing"]
+
+
+def test_embeddings_of_ones_own_take_the_place_of_hashed_words(tmp_path):
+    words = [f"What is {name} times {i}?" for i, name in enumerate(("one", "two", "three", "four"), 1)]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps({"prompt": w, "completion": "1"}) + "\n" for w in words))
+    np.save(tmp_path / "two.npy", np.eye(2)[[0, 0, 1, 1]])  # two directions, each as common
+    result = triaxis("profile", "d.jsonl", "--embeddings", "two.npy", "--json", folder=tmp_path)
+    assert result.returncode == 0 and json.loads(result.stdout)["diversity"]["vendi"] == pytest.approx(2)
+    np.save(tmp_path / "three.npy", np.eye(3))
+    result = triaxis("profile", "d.jsonl", "--embeddings", "three.npy", folder=tmp_path)
+    assert result.returncode == 2 and "three.npy: 3 embeddings for 4 rows of data" in result.stderr
 
 
 def test_bad_rows_stop_it_or_are_counted_and_listed(folder, tmp_path):

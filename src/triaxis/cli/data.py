@@ -62,6 +62,9 @@ def profile(
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens a response may have; by default as the rows call for.")
     ] = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(help="An .npy file, a row of numbers an example, for the Vendi score.")
+    ] = None,
     fields: Fields = None,
     on_error: OnError = "stop",
     limit: Limit = None,
@@ -102,6 +105,7 @@ def profile(
             against=evaluations,
             target=aim,
             model=rates,
+            embeddings=embeddings,
             processes=processes,
             heard=reading.heard,
         )

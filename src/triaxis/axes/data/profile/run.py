@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from triaxis.axes.data.open import Opened
@@ -76,20 +77,25 @@ def profile_of(
     against: Mapping[str, Iterable[str | Example | Item]] | None = None,
     target: Iterable[str | Example | Item] | None = None,
     model: PassRates | None = None,
+    embeddings: Path | None = None,
     processes: int | None = None,
     heard: Callable[[int], None] = lambda seen: None,
 ) -> Profile:
     """The profile of a data set that was opened, from one pass over it.
 
     `count` is a tokenizer (words are counted without one), `against` evaluation sets by name, `target` items like those
-    that the model will meet, `model` a model's pass rates on rows of the set. `processes` workers share the rows of a
-    large set, one a core by default; what is found does not depend on how many. Raises TriaxisError for a row that
-    can't be used where the data set was opened with "stop", and for a set without items; RunFailed where a worker is
-    ended from outside.
+    that the model will meet, `model` a model's pass rates on rows of the set, `embeddings` an .npy file with a row for
+    each example, for the Vendi score. `processes` workers share the rows of a large set, one a core by default; what is
+    found does not depend on how many. Raises TriaxisError for a row that can't be used where the data set was opened
+    with "stop", for a set without items and for embeddings of other rows; RunFailed where a worker is ended from
+    outside.
     """
     began = time.monotonic()
     difficulty = Difficulty(model.rates if model else None)
-    here: Parts = {"diversity": Diversity(), "difficulty": difficulty}  # in order, with the row's own fields
+    here: Parts = {  # in order, with the row's own fields
+        "diversity": Diversity(embeddings=embeddings),
+        "difficulty": difficulty,
+    }
     spread: Parts = {
         "shape": Shape(count, count.name if count else None),
         "structure": Structure(),
