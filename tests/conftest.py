@@ -57,3 +57,10 @@ def token_rows():
         return rows
 
     return make
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder that the test is in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
