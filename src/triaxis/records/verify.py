@@ -48,9 +48,9 @@ def verify(store: Store) -> VerifyResult:
     for batch in arrow.to_batches(max_chunksize=BATCH):
         for row in batch.to_pylist():
             task = get_task(row["task"])
-            outcome = task.outcome(example(row["task"], row["item"]), row["text"], row["finished"])
-            if outcome != Outcome(row["outcome"]) or task.score(outcome) != row["score"]:
-                found.append(_disagreement(row, outcome, task.score(outcome)))
+            outcome, score = task.verdict(example(row["task"], row["item"]), row["text"], row["finished"])
+            if outcome != Outcome(row["outcome"]) or score != row["score"]:
+                found.append(_disagreement(row, outcome, score))
     return VerifyResult(arrow.num_rows, tuple(found))
 
 
