@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
+from jinja2 import TemplateError
 from lm_eval.api.model import TemplateLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -47,12 +48,14 @@ class Encoder(TemplateLM):  # type: ignore[misc]  # lm-eval is not typed
         return ids
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        text: str = self.tokenizer.apply_chat_template(
-            chat_history,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-        )
+        """A conversation as text. A template that knows no system turn is given the conversation without it."""
+        how = {"add_generation_prompt": add_generation_prompt, "continue_final_message": not add_generation_prompt}
+        text: str
+        try:
+            text = self.tokenizer.apply_chat_template(chat_history, tokenize=False, **how)
+        except TemplateError:
+            others = [turn for turn in chat_history if turn["role"] != "system"]
+            text = self.tokenizer.apply_chat_template(others, tokenize=False, **how)
         return text
 
     def pairs(self, requests: Sequence[Any]) -> tuple[Pair, ...]:

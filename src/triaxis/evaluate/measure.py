@@ -42,6 +42,11 @@ class Question:
     pairs: tuple[Pair, ...] = ()  # contexts and continuations, where a task's own requests are for their likelihoods
 
     @property
+    def compared(self) -> bool:
+        """Whether nothing is generated: likelihoods are compared."""
+        return bool(self.choices or self.pairs)
+
+    @property
     def room(self) -> int:
         """Tokens that may follow the prompt."""
         return max(map(len, self.choices), default=self.max_new_tokens)

@@ -196,8 +196,8 @@ class HarnessTask(OpenTask[int]):
         if responses is None:
             return Outcome.UNPARSED, 0.0
         score, filtered = self.score_of(example, responses)
-        generated = self.generation is not None
-        outcome = outcome_of(score, generated=generated, reply=reply, filtered=filtered, finished=finished)
+        generated, closed = self.generation is not None, THINK not in text.rpartition(THINK_END)[2]
+        outcome = outcome_of(score, generated=generated, reply=reply, filtered=filtered, finished=finished and closed)
         assert outcome is not None
         return outcome, score
 
@@ -217,18 +217,19 @@ class HarnessTask(OpenTask[int]):
         Stops end replies and not thoughts. What is judged follows the last closed thought, or is nothing where a
         thought is never closed; without a thought it is all of the response, as lm-eval has it.
         """
-        stops, begun, thought = self.generation.stops if self.generation else (), 0, False
+        stops, begun = self.generation.stops if self.generation else (), 0
         while True:
             opens, closes = (_found(text, tag, begun) for tag in (THINK, THINK_END))
             end = min((_found(text, stop, begun) for stop in stops), default=len(text))
             if end < min(opens, closes):
-                return text[:end], _reply(text[begun:end], thought), True
+                return text[:end], text[begun:end], True
             if min(opens, closes) == len(text):
-                return text, _reply(text[begun:], thought), False
+                return text, text[begun:], False
             closes = _found(text, THINK_END, opens) if opens < closes else closes
             if closes == len(text):  # a thought that is never closed
                 return text, "", False
-            begun, thought = closes + len(THINK_END), True
+            rest = text[closes + len(THINK_END) :]
+            begun = len(text) - len(rest.lstrip())  # the empty line after a thought ends nothing
 
     def judged(self, problem: int, given: str) -> Judged:
         raise TriaxisError(f"{self.name}: is judged by lm-eval")
@@ -253,10 +254,6 @@ def _found(text: str, part: str, start: int) -> int:
     """Where a part of a text begins; its end where it isn't there."""
     place = text.find(part, start)
     return len(text) if place < 0 else place
-
-
-def _reply(text: str, thought: bool) -> str:
-    return text.lstrip() if thought else text
 
 
 def _place(seed: int, doc: Any) -> bytes:
@@ -487,7 +484,7 @@ def notes_on(task: HarnessTask, group: str, evaluation: Evaluation) -> list[str]
     where = f"{task.name} (tasks.{group})"
     key = f"{task.metric},{task.filter}"
     others = [other for other in task.metrics if other != key]
-    notes = [f"{where} is scored by {key}" + (f"; it also has {', '.join(others)} (metric=..)" if others else "")]
+    notes = [f"{where} is scored by {key}; it also has {', '.join(others)} (metric=..)"] if others else []
     shots = task.inner.config.num_fewshot
     if evaluation.few_shot:
         notes.append(f"{where}: evaluation.few_shot does not hold for it: its shots are {shots} (num_fewshot=..)")
