@@ -154,10 +154,13 @@ def test_part_of_the_questions_is_answered_as_all_of_them_are(here, model):
     for name in ("lm_eval:mc.yaml?num_fewshot=2", "lm_eval:gen.yaml?num_fewshot=2&temperature=1"):
         asked = asked_of(name, model[1], samples=2)
         whole = answered(asked, *model)
-        assert [replace(r, text="", log_probability=None) for r in answered(asked[3:7], *model, batch_size=2)] == [
-            replace(r, text="", log_probability=None) for r in whole[3:7]
-        ]
+        some = answered(asked[3:7], *model, batch_size=2)
+        assert [_told(record) for record in some] == [_told(record) for record in whole[3:7]]
     assert len(asked) == 16 and len({r.text for r in whole if r.item == whole[0].item}) == 2  # two draws an item
+
+
+def _told(record):
+    return record.item, record.sample, record.outcome, record.score, record.response_tokens, record.finished
 
 
 TEXTS = [  # a response, whether it ended by itself; what is kept of it, what is judged
