@@ -35,6 +35,20 @@ output_type: loglikelihood
 doc_to_target: " {{{{answer}}}}"
 metric_list: [{{metric: perplexity, aggregation: perplexity, higher_is_better: false}}, {{metric: acc, {MEAN}}}]
 """,
+    "fields": f"""
+output_type: multiple_choice
+doc_to_text: "{{{{gold}}}}"
+doc_to_choice: "{{{{choices}}}}"
+doc_to_target: "is what {{{{question}}}}"
+metric_list: [{{metric: acc, {MEAN}}}]
+""",
+    "mutual": f"""
+output_type: multiple_choice
+fewshot_split: test
+doc_to_choice: "{{{{choices}}}}"
+doc_to_target: "{{{{gold}}}}"
+metric_list: [{{metric: acc_mutual_info, {MEAN}}}]
+""",
     "rolling": """
 output_type: loglikelihood_rolling
 doc_to_target: "{{question}}"

@@ -60,6 +60,7 @@ def here(folder, monkeypatch):
     """In the folder of the tasks, without a network to wait for."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda told: None)  # seconds of pip, nvidia-smi and the like
     return folder
 
 
@@ -104,6 +105,8 @@ def theirs(name, places, model, tokenizer, batch_size=3):
         "lm_eval:gen.yaml",
         "lm_eval:gen.yaml?apply_chat_template=true&metric=exact_match,last&num_fewshot=2",
         "lm_eval:ll.yaml?num_fewshot=1",
+        "lm_eval:fields.yaml",  # as winogrande: the choices stand in the contexts
+        "lm_eval:mutual.yaml?num_fewshot=1",  # each choice without its context too
     ],
 )
 def test_every_item_is_what_lm_eval_itself_finds(here, model, name):
@@ -328,6 +331,10 @@ def test_what_an_evaluation_says_and_a_task_overrules_is_told(here):
     for part in ("exact_match,first; it also has exact_match,last", "few_shot does not hold", "may have 24 tokens",
                  "at temperature 0,", "without the chat template"):  # fmt: skip
         assert sum(part in line for line in told) == 1, part
+    assert any(
+        "drawn from what it asks" in line
+        for line in notes_on(get_task("lm_eval:mutual.yaml?num_fewshot=1"), "general", Evaluation())
+    )
     full = get_task("lm_eval:lab_gen.yaml?apply_chat_template=true&max_gen_toks=2048&temperature=0.6")
     assert notes_on(full, "general", Evaluation(max_new_tokens=2048, temperature=0.6, samples=4)) == []
 

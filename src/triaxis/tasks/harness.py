@@ -488,6 +488,10 @@ def notes_on(task: HarnessTask, group: str, evaluation: Evaluation) -> list[str]
     shots = task.inner.config.num_fewshot
     if evaluation.few_shot:
         notes.append(f"{where}: evaluation.few_shot does not hold for it: its shots are {shots} (num_fewshot=..)")
+    if shots and {_said(doc) for doc in task.inner.sampler.df} & {_said(doc) for doc in task.docs}:
+        notes.append(
+            f"{where}: its shots are drawn from what it asks: some items are shown to others with their answer"
+        )
     if task.generation is None:
         return notes
     limit, _, temperature = task.generation
