@@ -69,6 +69,7 @@ class Item:
     answer: str
     level: int  # difficulty: the number of steps
     traces: Mapping[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()  # other texts that ask the same: none of them may be trained on
 
 
 @dataclass(frozen=True)

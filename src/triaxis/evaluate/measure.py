@@ -6,19 +6,22 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from triaxis.evaluate.behaviours import Ngrams
 from triaxis.evaluate.generate import generate
-from triaxis.evaluate.likelihood import log_likelihoods
+from triaxis.evaluate.likelihood import Pair, log_likelihoods
 from triaxis.tasks import Task, get_task, prefill
 from triaxis.tasks.likelihood import LETTERS, written
 from triaxis.tasks.prompts import fingerprint
 from triaxis.tasks.task import Shot
 from triaxis.tasks.verify import THINK, THINK_END
 from triaxis.types import Item, Record, TriaxisError
+
+if TYPE_CHECKING:
+    from triaxis.tasks.harness import HarnessTask
 
 AUTO_LENGTH = 1.5  # times the longest reference trace of a task: room to be wordier than the reference
 
@@ -36,6 +39,12 @@ class Question:
     max_new_tokens: int
     task: Task[Any]  # as it was when its items were drawn: a file may change meanwhile
     choices: tuple[tuple[int, ...], ...] = ()  # in tokens, where the likeliest is taken and nothing is generated
+    pairs: tuple[Pair, ...] = ()  # contexts and continuations, where a task's own requests are for their likelihoods
+
+    @property
+    def compared(self) -> bool:
+        """Whether nothing is generated: likelihoods are compared."""
+        return bool(self.choices or self.pairs)
 
     @property
     def room(self) -> int:
@@ -59,13 +68,19 @@ def questions(
     `tasks` maps a group to its tasks; a mode that a task does not have is left out for it. `max_new_tokens` is a number
     or "auto": `AUTO_LENGTH` times the longest reference trace among the task's items, every structure counted.
     `few_shot` solved questions of the task's training side stand before each, the same before all. A task whose choices
-    are taken by likelihood is asked once, whatever `samples` says: there is nothing to sample.
+    are taken by likelihood is asked once, whatever `samples` says: there is nothing to sample. A task of lm-eval has
+    shots, a limit and a temperature of its own.
     """
     asked, opened = [], opened_thought(tokenizer)
     for group, names in tasks.items():
         for name in names:
             task = get_task(name)
             examples = task.examples("eval", seed, items)
+            if task.own_requests:
+                from triaxis.evaluate.harness import harness_questions  # loads lm-eval
+
+                asked += harness_questions(cast("HarnessTask", task), group, examples, tokenizer, samples)
+                continue
             for mode in [m for m in modes if m in task.modes]:
                 shots = shown(task, examples, seed, few_shot, mode)
                 if task.continuations(examples[0]):
@@ -144,10 +159,16 @@ def measure(
     A sampled answer's draws belong to (run, step, item, mode, sample). `traces` are those that the run was trained on;
     a base, which serves runs with other traces, has none.
     """
-    sampled, chosen = [q for q in asked if not q.choices], [q for q in asked if q.choices]
+    ours = [q for q in asked if not q.task.own_requests]
+    sampled, chosen = [q for q in ours if not q.choices], [q for q in ours if q.choices]
+    others = [q for q in asked if q.task.own_requests]
     records = _sampled(model, tokenizer, sampled, run, step, temperature, batch_size, traces) if sampled else []
     records += _chosen(model, tokenizer, chosen, run, step, batch_size) if chosen else []
-    place = {id(q): i for i, q in enumerate([*sampled, *chosen])}
+    if others:
+        from triaxis.evaluate.harness import harness_records
+
+        records += harness_records(model, tokenizer, others, run, step, batch_size, traces)
+    place = {id(q): i for i, q in enumerate([*sampled, *chosen, *others])}
     return [records[place[id(q)]] for q in asked]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from triaxis.axes.data import TrainingExample, check_data
 from triaxis.axes.model import base_names, fingerprint
@@ -66,9 +66,13 @@ def check_asked(
             task = _task(name, group)
             items[name] = task.examples("eval", evaluation.seed, evaluation.items)
             _check_open(evaluation, name, task, items[name], lab)
-            if evaluation.few_shot:
+            if evaluation.few_shot and not task.own_requests:
                 task.shots(evaluation.seed, evaluation.few_shot, "default")
             notes += _modes(evaluation, group, name)
+            if task.own_requests:
+                from triaxis.tasks.harness import HarnessTask, notes_on
+
+                notes += notes_on(cast(HarnessTask, task), group, evaluation)
     return items, notes
 
 
@@ -105,7 +109,7 @@ def _check_open(evaluation: Evaluation, name: str, task: Task[Any], items: Seque
         return
     if lab:
         _check_words(name, [item.prompt for item in items], lab[0])
-    if task.continuations(items[0]):  # nothing is generated
+    if task.own_requests or task.continuations(items[0]):  # with a limit of their own, or nothing is generated
         return
     if evaluation.max_new_tokens == "auto" and not all(item.traces for item in items):
         raise TriaxisError(

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from triaxis.evaluate import Question, measure, questions
 from triaxis.execute.conduct import job_of
 from triaxis.execute.job import Job
-from triaxis.execute.run import diagnostic_seconds, prepare, recipe
+from triaxis.execute.run import Prepared, diagnostic_seconds, prepare, recipe
 from triaxis.study import Study
 from triaxis.types import Level, TriaxisError
 
@@ -66,7 +66,7 @@ def estimate(study: Study, jobs: int) -> tuple[Cost, Cost]:
         len(runs),
         sum(c.train_tokens for c in each),
         sum(c.generated_tokens for c in each) + len(bases) * first.evaluation,
-        sum(c.cpu_seconds for c in each) + len(bases) * first.evaluation / speed.generated,
+        sum(c.cpu_seconds for c in each) + len(bases) * _evaluation(speed, first),
         # A run's state is deleted when it is done, so no more of them are there than run at once.
         sum(c.disk_bytes - speed.state_bytes for c in each)
         + min(jobs, len(runs)) * speed.state_bytes
@@ -90,6 +90,7 @@ def _summed(each: Sequence[Cost]) -> dict[str, float]:
 class _Speed:
     trained: float  # tokens a second
     generated: float  # tokens a second
+    compared: float  # seconds a question whose choices' likelihoods are compared
     state_bytes: int
     diagnostics: Mapping[str, float]  # seconds of each at one checkpoint, for each token of its training batch
 
@@ -99,6 +100,7 @@ class _Lengths:
     row: float  # mean tokens of a training row
     questions: int  # of an evaluation
     evaluation: int  # tokens generated at a checkpoint
+    compared: int  # questions of an evaluation that generate nothing
 
 
 def _few(job: Job) -> Job:
@@ -110,8 +112,10 @@ def _few(job: Job) -> Job:
 def _lengths(job: Job) -> _Lengths:
     run = prepare(_few(job))
     asked = questions(job.tasks, run.tokenizer, **_asking(job))
-    answers = [_answer(question, str(job.settings["data.structure"]), run.tokenizer) for question in asked]
-    return _Lengths(sum(len(r.tokens) for r in run.rows) / len(run.rows), len(asked), sum(answers))
+    structure = str(job.settings["data.structure"])
+    answers = [_answer(question, structure, run.tokenizer) for question in asked if not question.compared]
+    row = sum(len(r.tokens) for r in run.rows) / len(run.rows)
+    return _Lengths(row, len(asked), sum(answers), len(asked) - len(answers))
 
 
 def _answer(question: Question, structure: str, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -132,18 +136,11 @@ def _calibrate(job: Job) -> _Speed:
     run = prepare(_few(job))
     # Thinking is what fine-tuned models do: a base that answers at once would make decoding look cheap.
     thinking = questions(job.tasks, run.tokenizer, **{**_asking(job), "modes": ("think",)})
-    asked = thinking or questions(job.tasks, run.tokenizer, **_asking(job))
-    began = time.perf_counter()
-    records = measure(
-        run.model,
-        run.tokenizer,
-        asked[:: -(-len(asked) // QUESTIONS)],
-        run="calibration",
-        step=0,
-        temperature=0.0,
-        batch_size=int(job.evaluation["batch_size"]),
-    )
-    generated = max(1, sum(r.response_tokens or 0 for r in records)) / (time.perf_counter() - began)
+    every = questions(job.tasks, run.tokenizer, **_asking(job))
+    seconds, tokens, _ = _asked(job, run, thinking or [question for question in every if not question.compared])
+    generated = max(1, tokens) / seconds
+    seconds, _, asked = _asked(job, run, [question for question in every if question.compared])
+    compared = seconds / max(1, asked)
     row = sum(len(r.tokens) for r in run.rows) / len(run.rows)
     began = time.perf_counter()
     while time.perf_counter() - began < TRAIN_SECONDS:
@@ -155,7 +152,28 @@ def _calibrate(job: Job) -> _Speed:
     state = 3 * sum(p.numel() * p.element_size() for p in weights)  # weights and two moments
     batch = int(job.settings["optimization.batch_size"]) * row
     spent = diagnostic_seconds(_few(job), run, batch / trained, DIAGNOSTIC_SECONDS)
-    return _Speed(trained, generated, state, {name: seconds / batch for name, seconds in spent.items()})
+    return _Speed(trained, generated, compared, state, {name: seconds / batch for name, seconds in spent.items()})
+
+
+def _asked(job: Job, run: Prepared, asked: Sequence[Question]) -> tuple[float, int, int]:
+    """Seconds that some of the questions take, the tokens of their responses, and how many they are."""
+    some = asked[:: -(-len(asked) // QUESTIONS) or 1]
+    began = time.perf_counter()
+    records = measure(
+        run.model,
+        run.tokenizer,
+        some,
+        run="calibration",
+        step=0,
+        temperature=0.0,
+        batch_size=int(job.evaluation["batch_size"]),
+    )
+    return time.perf_counter() - began, sum(r.response_tokens or 0 for r in records), len(some)
+
+
+def _evaluation(speed: _Speed, lengths: _Lengths) -> float:
+    """Seconds of the evaluation of a checkpoint."""
+    return lengths.evaluation / speed.generated + lengths.compared * speed.compared
 
 
 def _one(job: Job, speed: _Speed, lengths: _Lengths) -> Cost:
@@ -165,7 +183,7 @@ def _one(job: Job, speed: _Speed, lengths: _Lengths) -> Cost:
     generated = points * lengths.evaluation
     batch = int(job.settings["optimization.batch_size"]) * lengths.row
     diagnostics = {name: points * batch * seconds for name, seconds in speed.diagnostics.items()}
-    seconds = trained / speed.trained + generated / speed.generated + sum(diagnostics.values())
+    seconds = trained / speed.trained + points * _evaluation(speed, lengths) + sum(diagnostics.values())
     disk = points * lengths.questions * BYTES_A_RECORD + speed.state_bytes
     return Cost(1, trained, generated, seconds, disk, diagnostics)
 

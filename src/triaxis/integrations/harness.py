@@ -24,7 +24,8 @@ from triaxis.integrations.harness_files import (
 from triaxis.integrations.mapping import Map
 from triaxis.integrations.measured import ACCURACY, Measured, brief, number
 from triaxis.integrations.places import Place, count, listed
-from triaxis.types import Outcome, TriaxisError
+from triaxis.tasks.harness_samples import outcome_of
+from triaxis.types import TriaxisError
 
 TOLERANCE = 1e-6  # between a mean of samples and the one that the harness wrote
 
@@ -262,7 +263,7 @@ def _records(
     scores = s.scores or []
     columns: dict[str, list[Any]] = {"score": scores, "item": ids}
     if accuracy and e.entry is not None and e.entry.multiple_choice and set(scores) <= {0.0, 1.0}:
-        columns["outcome"] = [(Outcome.CORRECT if score else Outcome.WRONG).value for score in scores]
+        columns["outcome"] = [str(outcome_of(score, generated=False)) for score in scores]
     if any(tokens is not None for tokens in s.tokens):
         columns["response_tokens"] = s.tokens
     if text:

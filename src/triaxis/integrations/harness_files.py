@@ -11,6 +11,7 @@ from typing import Any
 
 from triaxis.integrations.measured import brief, number
 from triaxis.integrations.places import listed
+from triaxis.tasks.harness_samples import first_response
 from triaxis.types import TriaxisError
 
 DATE = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?"
@@ -136,13 +137,4 @@ def _add(to: Samples, row: int, sample: Mapping[str, Any], metric: str, *, text:
     to.scores.append(score)
     to.tokens.append(number(sample.get("response_tokens")))
     if text:
-        to.texts.append(_text(sample.get("resps")))
-
-
-def _text(resps: Any) -> str:
-    """The first response; empty where the harness compared log-likelihoods."""
-    try:
-        first = resps[0][0]
-    except (TypeError, LookupError):
-        return ""
-    return first if isinstance(first, str) else ""
+        to.texts.append(first_response(sample.get("resps")))

@@ -40,7 +40,7 @@ from triaxis.study.ids import run_id
 from triaxis.study.mistakes import Mistake, first_mistake, nearest, shown
 from triaxis.study.notes import coinciding, notes_on, refuse_trained
 from triaxis.study.reading import read_text, read_yaml
-from triaxis.study.trained import source_of
+from triaxis.study.trained import HARNESS, source_of
 from triaxis.study.trajectory import Trajectory
 from triaxis.types import AXES, Level, TriaxisError
 
@@ -313,7 +313,8 @@ class Study(Strict):
         asked = [("data.task", str(name)) for name in (trained if isinstance(trained, tuple) else (trained,))]
         for path, name in asked:
             if opened(name):
-                instead = f"give it as data.source: {source_of(name)}"
+                benchmark = name.startswith(HARNESS)
+                instead = "lm-eval's are not trained on" if benchmark else f"give it as data.source: {source_of(name)}"
                 raise TriaxisError(f"{self._where}: {path}: {name} is no task of the lab; {instead}")
         asked += [(f"tasks.{group}", name) for group, names in self.tasks.items() for name in names]
         for path, name in asked:

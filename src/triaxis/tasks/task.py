@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Task(ABC, Generic[P]):
     modes: tuple[Mode, ...] = ("default", "direct", "think")
     variant_of: str = ""  # the task whose surface this one varies; empty: none
     variant: Variant | None = None  # what it varies
+    own_requests: ClassVar[bool] = False  # it puts its own requests to a model, with limits and settings of its own
 
     def __post_init__(self) -> None:
         self.validate()
@@ -156,6 +157,11 @@ class Task(ABC, Generic[P]):
     def score(self, outcome: Outcome) -> float:
         """1 is the desired behaviour: the right answer, or on a safety task the refusal."""
         return float(outcome is (Outcome.REFUSED if self.kind == "safety" else Outcome.CORRECT))
+
+    def verdict(self, example: Item, text: str, finished: bool) -> tuple[Outcome, float]:
+        """The outcome of a response and its score."""
+        outcome = self.outcome(example, text, finished)
+        return outcome, self.score(outcome)
 
     def _parse(self, id: str) -> tuple[str, str, int, int, int]:
         try:
