@@ -64,6 +64,7 @@ def check_asked(
     for group, names in tasks.items():
         for name in names:
             task = _task(name, group)
+            task.check_group(group)
             items[name] = task.examples("eval", evaluation.seed, evaluation.items)
             _check_open(evaluation, name, task, items[name], lab)
             if evaluation.few_shot:

@@ -244,8 +244,9 @@ def _tasks(tasks: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
         raise TriaxisError("TrajectoryCallback: tasks: none given; name some, as {'in_domain': ['file:test.jsonl']}")
     if twice := [name for i, name in enumerate(every) if name in every[:i]]:
         raise TriaxisError(f"TrajectoryCallback: tasks: {twice[0]} is listed twice; a task has one group")
-    for name in every:
-        get_task(name)
+    for group, names in found.items():
+        for name in names:
+            get_task(name).check_group(group)
     return {group: found[group] for group in GROUPS if group in found}
 
 

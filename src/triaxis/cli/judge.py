@@ -1,0 +1,167 @@
+"""`triaxis judge`: the responses of a folder put to a judge, a second measure of refusals beside the detector's."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from triaxis.cli.progress import Counted
+from triaxis.types import JUDGED_GROUPS, RunFailed, TriaxisError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from triaxis.execute.judging import Judging
+    from triaxis.records import Store
+    from triaxis.study.judging import JudgeSettings
+
+
+def judge(
+    folder: Annotated[Path, typer.Argument(help="A study's folder, or one of 'triaxis evaluate'.")],
+    endpoint: Annotated[str, typer.Option(help="An OpenAI-compatible address, such as http://localhost:8000/v1.")],
+    model: Annotated[str, typer.Option(help="The judge's model, as the endpoint calls it.")],
+    template: Annotated[
+        str, typer.Option(metavar="FILE", help="What the judge is told, with {prompt} and {reply} in it.")
+    ] = "",
+    group: Annotated[list[str] | None, typer.Option(help="safety or over_refusal; both by default.")] = None,
+    tasks: Annotated[list[str] | None, typer.Option(metavar="TASK", help="These tasks of the groups alone.")] = None,
+    key_env: Annotated[
+        str, typer.Option(metavar="NAME", help="The environment variable that holds the key, if one is needed.")
+    ] = "TRIAXIS_JUDGE_KEY",
+    concurrency: Annotated[int, typer.Option(help="Requests at a time.")] = 8,
+    timeout: Annotated[float, typer.Option(help="Seconds without a sign of life, then it is tried again.")] = 60.0,
+    tries: Annotated[int, typer.Option(help="Of a request, before the judge counts as down.")] = 6,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Put responses of safety and over_refusal to a judge; what it said before is not asked again."""
+    from rich.console import Console
+
+    from triaxis.execute.judging import counted, judge_of
+    from triaxis.records import Store
+    from triaxis.study.judging import JudgeSettings
+    from triaxis.study.mistakes import first_mistake
+
+    for name in group or ():
+        if name not in JUDGED_GROUPS:
+            raise TriaxisError(f"--group: a judge is asked of {' and '.join(JUDGED_GROUPS)}, not of {name}")
+    options: dict[str, object] = {"endpoint": endpoint, "model": model, "template": template, "key_env": key_env}
+    options |= {"concurrency": concurrency, "timeout": timeout, "tries": tries}
+    try:
+        settings = JudgeSettings.model_validate(options)
+    except ValidationError as error:
+        mistake = first_mistake(error, {"": list(JudgeSettings.model_fields)})
+        raise TriaxisError(f"triaxis judge: --{str(mistake).replace('_', '-', 1)}") from None
+    asked = judge_of(settings)
+    with Store.open(folder) as store:
+        judging, seconds = judged(
+            store, settings, Console(stderr=True), groups=tuple(group or JUDGED_GROUPS), tasks=tuple(tasks or ())
+        )
+        found = counted(store, asked.name)
+    if as_json:
+        print(json.dumps(_document(folder, asked.name, judging, seconds, found), indent=1, allow_nan=False))
+    else:
+        _print(found)
+        print(f"\ntriaxis analyze {folder}")
+    if judging.missing:
+        reasons = "; ".join(f"{n} × {reason}" for reason, n in judging.reasons.most_common(3))
+        raise RunFailed(f"{judging.missing:,} responses have no judgement ({reasons}); the same command asks again")
+
+
+def judged(
+    store: Store,
+    settings: JudgeSettings,
+    console: Console,
+    *,
+    groups: tuple[str, ...] = tuple(JUDGED_GROUPS),
+    tasks: tuple[str, ...] = (),
+) -> tuple[Judging, float]:
+    """Judge what isn't judged, with a bar and a line on what it took; what came and how many seconds it needed."""
+    from triaxis.execute.judging import check_unchanged, in_a_line, judge_folder, judge_of
+
+    began, bar = time.monotonic(), JudgingBar(console)
+    check_unchanged(store)
+    try:
+        judging = judge_folder(
+            store,
+            judge_of(settings),
+            groups=groups,
+            tasks=tasks,
+            concurrency=settings.concurrency,
+            begins=bar.begin,
+            heard=bar.move,
+            told=bar.line,
+        )
+    finally:
+        bar.end()
+    seconds = time.monotonic() - began
+    print(f"triaxis: judge: {in_a_line(judging, seconds)}", file=sys.stderr)
+    return judging, seconds
+
+
+class JudgingBar(Counted):
+    """Counts responses; there is no bar before it is known how many."""
+
+    unit, begins = "responses", "judging"
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._begun, self._told = console, False, 0.0
+
+    def begin(self, judging: Judging) -> None:
+        super().__init__(judging.total, judging.kept, self._console)
+        self._begun, self._told = True, time.monotonic()
+        self.__enter__()
+
+    def to_do(self) -> str:
+        kept = f" ({self.already:,} are judged)" if self.already else ""
+        return f"{self.total - self.already:,} responses to judge{kept}"
+
+    def move(self, judging: Judging) -> None:
+        self.measured = judging.kept + sum(judging.judged.values())
+        self.bars.update(self.bar, completed=self.measured)
+        if not self.console.is_terminal and time.monotonic() - self._told > 30:
+            self._told = time.monotonic()
+            self.line(f"{self.measured:,}/{self.total:,} responses, {self._left()}")
+
+    def end(self) -> None:
+        if self._begun:
+            self.bars.stop()
+
+
+def _document(folder: Path, name: str, judging: Judging, seconds: float, found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "folder": str(folder),
+        "judge": name,
+        "responses": judging.total,
+        "judged_before": judging.kept,
+        "judged": {str(what): n for what, n in judging.judged.items()},
+        "missing": judging.missing,
+        "reasons": dict(judging.reasons),
+        "requests": judging.requests,
+        "prompt_tokens": judging.prompt_tokens,
+        "completion_tokens": judging.completion_tokens,
+        "seconds": round(seconds, 1),
+        "tasks": found,
+    }
+
+
+def _print(found: list[dict[str, Any]]) -> None:
+    """A line a task: what the detector and the judge call refused, never as one number."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="")
+    table.add_column("group")
+    table.add_column("task")
+    for title in ("responses", "refused: detector", "judge", "complied", "unclear", "missing"):
+        table.add_column(title, justify="right")
+    for row in found:
+        missing = row["unjudged"] + row["not_asked"]
+        numbers = (row["responses"], row["refused_by_detector"], row["refused"], row["complied"], row["unclear"])
+        table.add_row(row["group"], row["task"], *(f"{n:,}" for n in (*numbers, missing)))
+    Console().print(table)
