@@ -273,7 +273,7 @@ def test_a_wrong_model_stops_early(folder):
     with serving(lambda n, body: failure(422, "no such model")) as server, Store.open(folder) as store:
         with pytest.raises(TriaxisError, match=r"no such model.*check the model"):
             judge_folder(store, judge(server), concurrency=1)
-        assert len(server.seen) <= 6
+        assert len(server.seen) < 20  # of 46
 
 
 def test_groups_and_tasks(folder, prompts):

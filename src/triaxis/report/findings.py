@@ -26,6 +26,7 @@ QUESTION_WORDS = {
     "emergence": "Threshold or smooth growth with size",
     "reliance": "Reliance on the surface of the tasks",
     "cost": "What the gain costs",
+    "judge": "Do the refusal detector and the judge agree",
 }
 SPEAKS_OF = {
     "item": "one run",

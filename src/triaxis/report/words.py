@@ -9,7 +9,14 @@ from triaxis.types import GROUPS, MODES, Interval, Level, NotEstimable
 
 NOT_ESTIMABLE = "not estimable"
 NOT_RECORDED = "–"
-GROUP_WORDS = {"in_domain": "in domain", "near_ood": "near OOD", "far_ood": "far OOD"}
+GROUP_WORDS = {
+    "in_domain": "in domain",
+    "near_ood": "near OOD",
+    "far_ood": "far OOD",
+    "over_refusal": "look-alikes",  # whose score is the share that is answered
+    "safety_judged": "safety, judged",
+    "over_refusal_judged": "look-alikes, judged",
+}
 ESTIMAND_WORDS = {
     "gain": "gain at the last checkpoint",
     "best": "gain at the best checkpoint",
