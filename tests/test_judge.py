@@ -9,11 +9,13 @@ import sys
 import time
 
 import pytest
+import yaml
 
 from judge_server import KEY, completion, failure, serving
 from triaxis.execute.judge import TEMPLATE, Gate, Judge, JudgeDown, ask, verdict_of
 from triaxis.execute.judging import counted, judge_folder
 from triaxis.records import Store, read_table
+from triaxis.study import parse_study
 from triaxis.tasks import get_task
 from triaxis.types import Checkpoint, Judged, Record, TriaxisError
 
@@ -336,3 +338,77 @@ def test_what_was_judged_before_a_kill_is_not_asked_again(folder, how):
         with Store.open(folder) as store:
             done = judge_folder(store, Judge(server.url, "m"), concurrency=8)
     assert done.missing == 0 and before < 46 and len(server.seen) <= 46 + 1, (before, len(server.seen))
+
+
+STUDY = {
+    "name": "small",
+    "model": {"base": "lab:weak"},
+    "data": {"task": "chain", "structure": "short_cot", "examples": 64},
+    "optimization": {"learning_rate": 1e-3, "steps": 2, "batch_size": 8},
+    "seeds": 1,
+    "tasks": {"in_domain": ["chain"], "safety": ["refusal"]},
+    "trajectory": {"steps": [2]},
+}
+
+
+def test_a_study_goes_on_when_its_judge_is_down_and_is_judged_by_the_same_command(tmp_path):
+    def run(endpoint):
+        judge = {"endpoint": endpoint, "model": "m", "tries": 1}
+        (tmp_path / "s.yaml").write_text(yaml.safe_dump(STUDY | {"evaluation": {"items": 6, "judge": judge}}))
+        command = [sys.executable, "-c", MAIN, "run", "s.yaml", "--out", "out", "--jobs", "1"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    address = f"http://127.0.0.1:{free_port()}/v1"
+    down = run(address)
+    assert down.returncode == 0 and "report.html" in down.stdout, down.stderr
+    later = f"judge them later: triaxis judge out --endpoint {address} --model m"
+    assert [later in line and "Connection refused" in line for line in down.stderr.splitlines()].count(True) == 1
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "records").rglob("*.parquet")}
+    with serving() as server:
+        up = run(server.url)
+    assert up.returncode == 0 and "requests" in up.stderr and "safety, judged" in up.stdout, up.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before and len(before) == 2
+    found = json.loads((tmp_path / "out" / "analysis.json").read_text())
+    assert {f["quantity"] for f in found["findings"] if f["question"] == "judge"} == {
+        "detector and judge agree: refusal",
+        "Cohen's kappa: refusal",
+    }
+    assert {summary["group"] for summary in found["summaries"]} == {"in_domain", "safety", "safety_judged"}
+
+
+def test_a_studys_judge_is_no_part_of_its_runs():
+    plain, judged = (
+        parse_study(STUDY | {"evaluation": evaluation})
+        for evaluation in ({"items": 6}, {"items": 6, "judge": {"endpoint": "http://x/v1", "model": "m"}})
+    )
+    assert [run.id for run in plain.runs()] == [run.id for run in judged.runs()]
+    assert parse_study(judged.to_dict()) == judged != plain
+    told = {s.name: (s.value, s.source) for s in judged.settings if ".judge." in s.name}
+    assert told["evaluation.judge.model"] == ("m", "study") and told["evaluation.judge.tries"] == (6, "default")
+    assert not any("judge" in setting.name for setting in plain.settings)
+    for wrong, words in [
+        ({"endpoint": "http://x/v1"}, "evaluation.judge.model: missing"),
+        ({"endpoint": "http://x/v1", "model": "m", "modle": "n"}, "did you mean evaluation.judge.model?"),
+        ({"endpoint": "http://x/v1", "model": "m", "key_env": "sk-1234"}, "never the key"),
+    ]:
+        with pytest.raises(TriaxisError) as error:
+            parse_study(STUDY | {"evaluation": {"judge": wrong}})
+        assert words in str(error.value) and "sk-1" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("judge", "groups", "words"),
+    [
+        ({"endpoint": "x"}, ["safety"], "evaluation.judge: endpoint: 'x' is no address"),
+        ({"template": "nowhere"}, ["safety"], "nowhere"),
+        ({}, ["in_domain"], "is asked of safety and over_refusal, and there are no tasks of these"),
+    ],
+)
+def test_a_studys_judge_is_looked_at_before_anything_runs(judge, groups, words):
+    from triaxis.cli.judging import check_judge
+    from triaxis.study.judging import JudgeSettings
+
+    settings = JudgeSettings(**{"endpoint": "http://x/v1", "model": "m"} | judge)
+    with pytest.raises(TriaxisError) as error:
+        check_judge(settings, groups)
+    assert words in str(error.value)

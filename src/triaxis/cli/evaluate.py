@@ -50,6 +50,10 @@ def evaluate(
     points = points_of(checkpoints, run)
     told = told_runs([point.run for point in points], levels or [], seed, runs, base or "", _note)
     _check_asking(asking, tasks)
+    if asking.evaluation.judge is not None:
+        from triaxis.cli.judging import check_judge
+
+        check_judge(asking.evaluation.judge, asking.tasks)
     read = {name: about for names in asking.tasks.values() for name in names if (about := read_from(name))}
     check_folder_of(out, asking, read)
     asks = _asks(asking, read, points, told)
@@ -57,6 +61,12 @@ def evaluate(
         failed = _measure(asks, told, store, jobs)
         if not failed:
             _note_without_base(store)
+        if asking.evaluation.judge is not None:
+            from rich.console import Console
+
+            from triaxis.cli.judging import judge_at_end
+
+            judge_at_end(store, asking.evaluation.judge, Console(stderr=True))
         scores = scores_of(store)
     if as_json:
         print(json.dumps({"folder": str(out), "failed": failed, "scores": scores}, indent=1, allow_nan=False))

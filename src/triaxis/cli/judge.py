@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from triaxis.cli.progress import Counted
 from triaxis.types import JUDGED_GROUPS, RunFailed, TriaxisError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from triaxis.execute.judging import Judging
-    from triaxis.records import Store
-    from triaxis.study.judging import JudgeSettings
 
 
 def judge(
@@ -40,8 +32,10 @@ def judge(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Put responses of safety and over_refusal to a judge; what it said before is not asked again."""
+    from pydantic import ValidationError
     from rich.console import Console
 
+    from triaxis.cli.judging import judged
     from triaxis.execute.judging import counted, judge_of
     from triaxis.records import Store
     from triaxis.study.judging import JudgeSettings
@@ -71,66 +65,6 @@ def judge(
     if judging.missing:
         reasons = "; ".join(f"{n} × {reason}" for reason, n in judging.reasons.most_common(3))
         raise RunFailed(f"{judging.missing:,} responses have no judgement ({reasons}); the same command asks again")
-
-
-def judged(
-    store: Store,
-    settings: JudgeSettings,
-    console: Console,
-    *,
-    groups: tuple[str, ...] = tuple(JUDGED_GROUPS),
-    tasks: tuple[str, ...] = (),
-) -> tuple[Judging, float]:
-    """Judge what isn't judged, with a bar and a line on what it took; what came and how many seconds it needed."""
-    from triaxis.execute.judging import check_unchanged, in_a_line, judge_folder, judge_of
-
-    began, bar = time.monotonic(), JudgingBar(console)
-    check_unchanged(store)
-    try:
-        judging = judge_folder(
-            store,
-            judge_of(settings),
-            groups=groups,
-            tasks=tasks,
-            concurrency=settings.concurrency,
-            begins=bar.begin,
-            heard=bar.move,
-            told=bar.line,
-        )
-    finally:
-        bar.end()
-    seconds = time.monotonic() - began
-    print(f"triaxis: judge: {in_a_line(judging, seconds)}", file=sys.stderr)
-    return judging, seconds
-
-
-class JudgingBar(Counted):
-    """Counts responses; there is no bar before it is known how many."""
-
-    unit, begins = "responses", "judging"
-
-    def __init__(self, console: Console) -> None:
-        self._console, self._begun, self._told = console, False, 0.0
-
-    def begin(self, judging: Judging) -> None:
-        super().__init__(judging.total, judging.kept, self._console)
-        self._begun, self._told = True, time.monotonic()
-        self.__enter__()
-
-    def to_do(self) -> str:
-        kept = f" ({self.already:,} are judged)" if self.already else ""
-        return f"{self.total - self.already:,} responses to judge{kept}"
-
-    def move(self, judging: Judging) -> None:
-        self.measured = judging.kept + sum(judging.judged.values())
-        self.bars.update(self.bar, completed=self.measured)
-        if not self.console.is_terminal and time.monotonic() - self._told > 30:
-            self._told = time.monotonic()
-            self.line(f"{self.measured:,}/{self.total:,} responses, {self._left()}")
-
-    def end(self) -> None:
-        if self._begun:
-            self.bars.stop()
 
 
 def _document(folder: Path, name: str, judging: Judging, seconds: float, found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from triaxis.study.fields import AS_WHOLE, Strict
-from triaxis.study.mistakes import shown
 from triaxis.study.reading import read_text
 
 KEY_ENV = "TRIAXIS_JUDGE_KEY"
@@ -28,8 +28,10 @@ class JudgeSettings(Strict):
     @field_validator("key_env")
     @classmethod
     def _a_name(cls, name: str) -> str:
-        if not name.isidentifier() or not name.isascii():
-            raise ValueError(f"must be the name of an environment variable, and never the key, got {shown(name[:4])}..")
+        if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):  # what was given may be a key: it is not shown
+            raise ValueError(
+                f"must be an environment variable's name in capitals, such as {KEY_ENV}, and never the key"
+            )
         return name
 
     def read_template(self) -> str:
