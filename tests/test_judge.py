@@ -405,7 +405,7 @@ def test_a_studys_judge_is_no_part_of_its_runs():
     ],
 )
 def test_a_studys_judge_is_looked_at_before_anything_runs(judge, groups, words):
-    from triaxis.cli.judging import check_judge
+    from triaxis.execute.judging import check_judge
     from triaxis.study.judging import JudgeSettings
 
     settings = JudgeSettings(**{"endpoint": "http://x/v1", "model": "m"} | judge)

@@ -50,10 +50,6 @@ def evaluate(
     points = points_of(checkpoints, run)
     told = told_runs([point.run for point in points], levels or [], seed, runs, base or "", _note)
     _check_asking(asking, tasks)
-    if asking.evaluation.judge is not None:
-        from triaxis.cli.judging import check_judge
-
-        check_judge(asking.evaluation.judge, asking.tasks)
     read = {name: about for names in asking.tasks.values() for name in names if (about := read_from(name))}
     check_folder_of(out, asking, read)
     asks = _asks(asking, read, points, told)

@@ -85,17 +85,12 @@ def _document(folder: Path, name: str, judging: Judging, seconds: float, found: 
 
 
 def _print(found: list[dict[str, Any]]) -> None:
-    """A line a task: what the detector and the judge call refused, never as one number."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("group")
-    table.add_column("task")
-    for title in ("responses", "refused: detector", "judge", "complied", "unclear", "missing"):
-        table.add_column(title, justify="right")
+    """Two lines a task: what the detector and the judge call refused, never as one number."""
     for row in found:
         missing = row["unjudged"] + row["not_asked"]
-        numbers = (row["responses"], row["refused_by_detector"], row["refused"], row["complied"], row["unclear"])
-        table.add_row(row["group"], row["task"], *(f"{n:,}" for n in (*numbers, missing)))
-    Console().print(table)
+        print(f"{row['group']}: {row['task']}")
+        print(
+            f"  {row['responses']:,} responses; refused {row['refused_by_detector']:,} by the detector, "
+            f"{row['refused']:,} by the judge; by the judge complied {row['complied']:,}, unclear {row['unclear']:,}, "
+            f"missing {missing:,}"
+        )

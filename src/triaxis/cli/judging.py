@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from triaxis.cli.progress import Counted
@@ -19,16 +18,7 @@ if TYPE_CHECKING:
     from triaxis.study.judging import JudgeSettings
 
 
-def check_judge(settings: JudgeSettings | None, groups: Collection[str]) -> None:
-    """Raise TriaxisError, before anything is measured, for a judge that can't be asked or has nothing to judge."""
-    if settings is None:
-        return
-    if not JUDGED_GROUPS.keys() & set(groups):
-        raise TriaxisError("evaluation.judge: is asked of safety and over_refusal, and there are no tasks of these")
-    try:
-        judge_of(settings)
-    except TriaxisError as error:
-        raise TriaxisError(f"evaluation.{error}") from None
+QUIET = 5.0  # seconds between two words about tries
 
 
 def judged(
@@ -51,7 +41,7 @@ def judged(
             concurrency=settings.concurrency,
             begins=bar.begin,
             heard=bar.move,
-            told=bar.line,
+            told=bar.tell,
         )
     finally:
         bar.end()
@@ -80,7 +70,7 @@ class JudgingBar(Counted):
     unit, begins = "responses", "judging"
 
     def __init__(self, console: Console) -> None:
-        self._console, self._begun, self._told = console, False, 0.0
+        self._console, self._begun, self._told, self._tried = console, False, 0.0, -QUIET
 
     def begin(self, judging: Judging) -> None:
         super().__init__(judging.total, judging.kept, self._console)
@@ -97,6 +87,12 @@ class JudgingBar(Counted):
         if not self.console.is_terminal and time.monotonic() - self._told > 30:
             self._told = time.monotonic()
             self.line(f"{self.measured:,}/{self.total:,} responses, {self._left()}")
+
+    def tell(self, words: str) -> None:
+        """A word about tries, of all who try at once one every few seconds."""
+        if time.monotonic() - self._tried > QUIET:
+            self._tried = time.monotonic()
+            self.line(words)
 
     def end(self) -> None:
         if self._begun:

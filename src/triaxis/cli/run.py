@@ -65,10 +65,6 @@ def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
     study, notes = checked(study)
     for note in notes:
         print(f"triaxis: note: {note}", file=sys.stderr)
-    if study.evaluation.judge is not None:
-        from triaxis.cli.judging import check_judge
-
-        check_judge(study.evaluation.judge, study.tasks)
     processes = jobs or cores()
     began = time.monotonic()
     if study.budget.minutes is not None or study.budget.disk_gb is not None:

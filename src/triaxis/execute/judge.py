@@ -98,7 +98,8 @@ class Judge:
 
     @property
     def host(self) -> str:
-        return urlsplit(self.endpoint).netloc
+        """Without its port: a server that is started again on another one is the same judge."""
+        return urlsplit(self.endpoint).hostname or ""
 
     @property
     def template_hash(self) -> str:

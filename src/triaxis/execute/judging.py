@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,18 @@ def judge_of(settings: JudgeSettings, environment: Mapping[str, str] = os.enviro
         raise TriaxisError(f"judge: {settings.key_env} holds what no key is made of; set it again")
     template = settings.read_template() if settings.template else TEMPLATE
     return Judge(settings.endpoint, settings.model, template, settings.timeout, settings.tries, key=key)
+
+
+def check_judge(settings: JudgeSettings | None, groups: Collection[str]) -> None:
+    """Raise TriaxisError, before anything is measured, for a judge that can't be asked or has nothing to judge."""
+    if settings is None:
+        return
+    if not JUDGED_GROUPS.keys() & set(groups):
+        raise TriaxisError("evaluation.judge: is asked of safety and over_refusal, and there are no tasks of these")
+    try:
+        judge_of(settings)
+    except TriaxisError as error:
+        raise TriaxisError(f"evaluation.{error}") from None
 
 
 def as_kept(judge: Judge) -> dict[str, Any]:

@@ -252,10 +252,15 @@ def _tasks(tasks: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
 
 def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     try:
-        return Evaluation.model_validate({"batch_size": BATCH_SIZE} | dict(given))
+        evaluation = Evaluation.model_validate({"batch_size": BATCH_SIZE} | dict(given))
     except ValidationError as error:
         mistake = first_mistake(error, {"": Evaluation.model_fields})
         raise TriaxisError(f"TrajectoryCallback: evaluation: {mistake}") from None
+    if evaluation.judge is not None:
+        raise TriaxisError(
+            "TrajectoryCallback: evaluation.judge: leave it out, and judge the folder: triaxis judge DIR"
+        )
+    return evaluation
 
 
 def _trajectory(steps: Sequence[int] | Literal["auto"]) -> Trajectory:
