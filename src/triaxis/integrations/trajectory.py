@@ -258,7 +258,7 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
         raise TriaxisError(f"TrajectoryCallback: evaluation: {mistake}") from None
     if evaluation.judge is not None:
         raise TriaxisError(
-            "TrajectoryCallback: evaluation.judge: leave it out, and judge the folder: triaxis judge DIR"
+            "TrajectoryCallback: evaluation.judge: leave it out; judge the folder with triaxis judge"
         )
     return evaluation
 
