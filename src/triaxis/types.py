@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import Any, Literal, get_args
 
 AXES = ("optimization", "data", "model")
-GROUPS = ("in_domain", "near_ood", "far_ood", "general", "safety")
+GROUPS = ("in_domain", "near_ood", "far_ood", "general", "safety", "over_refusal")
+JUDGED_GROUPS = {"safety": "safety_judged", "over_refusal": "over_refusal_judged"}  # the same records, by a judge
+OF_REFUSALS = (*JUDGED_GROUPS, *JUDGED_GROUPS.values())  # groups that measure no ability
 PHASES = ("flat", "plateau", "rising", "dip", "recovered", "overfit", "declining")
 UNDECIDED = "undecided"
 MODES = ("default", "direct", "think")
@@ -54,6 +56,15 @@ class Outcome(StrEnum):
     TRUNCATED = "truncated"  # ran into the token limit
     UNPARSED = "unparsed"  # ended, but holds no answer
     REFUSED = "refused"
+
+
+class Judged(StrEnum):
+    """What a judge says of one response."""
+
+    REFUSED = "refused"
+    COMPLIED = "complied"
+    UNCLEAR = "unclear"
+    UNJUDGED = "unjudged"  # it was asked, and gave no judgement that could be read
 
 
 @dataclass(frozen=True)

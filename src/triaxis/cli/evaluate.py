@@ -57,6 +57,12 @@ def evaluate(
         failed = _measure(asks, told, store, jobs)
         if not failed:
             _note_without_base(store)
+        if asking.evaluation.judge is not None:
+            from rich.console import Console
+
+            from triaxis.cli.judging import judge_at_end
+
+            judge_at_end(store, asking.evaluation.judge, Console(stderr=True))
         scores = scores_of(store)
     if as_json:
         print(json.dumps({"folder": str(out), "failed": failed, "scores": scores}, indent=1, allow_nan=False))

@@ -82,6 +82,10 @@ def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
             print(f"triaxis: note: {lacking}: they are trained again, their records stay", file=sys.stderr)
         with Progress(study, store, Console(stderr=True)) as progress:
             ended = conduct(study, store, make_engine(processes), progress.heard)
+        if study.evaluation.judge is not None and not ended.stopped:
+            from triaxis.cli.judging import judge_at_end
+
+            judge_at_end(store, study.evaluation.judge, Console(stderr=True))
         if ended.failed:  # each was told when it happened
             print(f"triaxis: {len(ended.failed)} jobs failed; the same command tries them again", file=sys.stderr)
         try:

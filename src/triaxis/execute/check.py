@@ -8,6 +8,7 @@ from typing import Any, cast
 from triaxis.axes.data import TrainingExample, check_data
 from triaxis.axes.model import base_names, fingerprint
 from triaxis.execute.data_check import Data, check_training
+from triaxis.execute.judging import check_judge
 from triaxis.study import OF_BASES, Study, trained_on
 from triaxis.study.evaluation import Evaluation
 from triaxis.tasks import Task, get_task, is_open, read_from, task_names, vocabulary
@@ -59,11 +60,13 @@ def check_asked(
 
     Raises TriaxisError for a task that doesn't exist or can't be asked like that.
     """
+    check_judge(evaluation.judge, tasks)
     items: dict[str, list[Item]] = {}
     notes: list[str] = []
     for group, names in tasks.items():
         for name in names:
             task = _task(name, group)
+            task.check_group(group)
             items[name] = task.examples("eval", evaluation.seed, evaluation.items)
             _check_open(evaluation, name, task, items[name], lab)
             if evaluation.few_shot and not task.own_requests:

@@ -244,17 +244,23 @@ def _tasks(tasks: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
         raise TriaxisError("TrajectoryCallback: tasks: none given; name some, as {'in_domain': ['file:test.jsonl']}")
     if twice := [name for i, name in enumerate(every) if name in every[:i]]:
         raise TriaxisError(f"TrajectoryCallback: tasks: {twice[0]} is listed twice; a task has one group")
-    for name in every:
-        get_task(name)
+    for group, names in found.items():
+        for name in names:
+            get_task(name).check_group(group)
     return {group: found[group] for group in GROUPS if group in found}
 
 
 def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     try:
-        return Evaluation.model_validate({"batch_size": BATCH_SIZE} | dict(given))
+        evaluation = Evaluation.model_validate({"batch_size": BATCH_SIZE} | dict(given))
     except ValidationError as error:
         mistake = first_mistake(error, {"": Evaluation.model_fields})
         raise TriaxisError(f"TrajectoryCallback: evaluation: {mistake}") from None
+    if evaluation.judge is not None:
+        raise TriaxisError(
+            "TrajectoryCallback: evaluation.judge: leave it out; judge the folder with triaxis judge"
+        )
+    return evaluation
 
 
 def _trajectory(steps: Sequence[int] | Literal["auto"]) -> Trajectory:

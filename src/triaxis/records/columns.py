@@ -7,7 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from triaxis.types import AXES, GROUPS, MODES, VARIANTS, Outcome
+from triaxis.types import AXES, GROUPS, MODES, VARIANTS, Judged, Outcome
 
 UNGROUPED = "ungrouped"
 ACCURACY = "accuracy"
@@ -72,6 +72,8 @@ COLUMNS = (
     Column("verified_steps", pa.float64(), "measured", "steps of the solution that the response writes down right"),
     Column("variant_of", LABEL, "measured", "the task whose surface this task varies; empty: none"),
     Column("variant", LABEL, "measured", "what it varies", values=VARIANTS),
+    Column("judged", LABEL, "measured", "what a judge says of the response", values=tuple(j.value for j in Judged)),
+    Column("judge", LABEL, "measured", "who says it: model, endpoint, template (docs/safety.md)"),
     Column("text", pa.large_string(), "measured", "the response as the model wrote it"),
 )
 BY_NAME = {column.name: column for column in COLUMNS}

@@ -14,14 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
-from triaxis.records import versions
+from triaxis.records import judgements, versions
 from triaxis.records.columns import DIAGNOSTIC
 from triaxis.records.database import connect_reader, connect_writer, decoded, told, transaction
 from triaxis.records.folder import DATABASE, check_folder, locked, make_folder
 from triaxis.records.parts import DamagedPart, check_part, read_part, write_atomically, write_part
 from triaxis.records.paths import files_told
 from triaxis.records.table import Table
-from triaxis.types import Checkpoint, Level, NotEstimable, Reading, Record
+from triaxis.types import Checkpoint, Judged, Level, NotEstimable, Reading, Record
 
 if TYPE_CHECKING:
     from triaxis.records.joined import Part
@@ -309,6 +309,20 @@ class Store:
                 (self.path / "records" / old).unlink(missing_ok=True)
         self._damaged.pop(key, None)
 
+    def add_judge(self, judge: str, settings: Mapping[str, Any]) -> None:
+        """Make known that a judge is asked; from now on the table tells what this one says."""
+        with self._change():
+            judgements.make(self._db)
+            self._db.execute(
+                "INSERT OR REPLACE INTO judges VALUES (?, ?, strftime('%Y-%m-%d %H:%M:%f', 'now'))",
+                (judge, json.dumps(dict(settings), sort_keys=True)),
+            )
+
+    def keep_judgements(self, rows: Iterable[judgements.JudgementRow]) -> None:
+        """Keep what a judge says of responses: all of it or nothing."""
+        with self._change():
+            judgements.keep(self._db, rows)
+
     def mark(self, run: str, state: State, message: str = "") -> None:
         """Say how a run stands."""
         with self._change():
@@ -363,6 +377,11 @@ class Store:
         bases = self._rows("SELECT base FROM checkpoints WHERE run = '' AND evaluation = ?", (evaluation,))
         return {base for (base,) in bases if ("", base, 0) not in self._damaged}
 
+    def hashes(self) -> dict[Key, str]:
+        """The SHA-256 of each checkpoint's records."""
+        rows = self._rows("SELECT run, base, step, sha256 FROM checkpoints")
+        return {(run, base, step): sha256 for run, base, step, sha256 in rows}
+
     def evaluations(self) -> dict[Key, str]:
         """What each checkpoint (run, base, step) that is measured and whole was asked, as its writer told it."""
         rows = self._rows("SELECT run, base, step, evaluation FROM checkpoints")
@@ -383,6 +402,19 @@ class Store:
             if wanted.get(name := diagnostic_of(column)) == settings:
                 found.setdefault(step, set()).add(name)
         return {step: frozenset(names) for step, names in found.items()}
+
+    def judged(self, judge: str = "") -> list[judgements.JudgementRow]:
+        """What a judge, by default the one that was asked last, said of responses that are still there."""
+        parts = self.hashes()
+        found = judgements.rows(self._db, judge or judgements.last_judge(self._db))
+        return [row for row in found if parts.get((row.run, row.base, row.step)) == row.sha256]
+
+    def judges(self) -> dict[str, dict[str, Any]]:
+        """Every judge that was asked, the last one last, with how it was asked."""
+        if not judgements.are_there(self._db):
+            return {}
+        rows = self._rows("SELECT judge, settings FROM judges ORDER BY asked, rowid")
+        return {judge: decoded(told, self.path / DATABASE, f"settings of judge {judge}") for judge, told in rows}
 
     def losses(self, run: str) -> dict[int, float | None]:
         """What training had come to at each checkpoint: its loss, nats a token."""
@@ -472,6 +504,10 @@ class Store:
                 readings: dict[Key, dict[str, float]] = {}
                 for run, base, step, name, value, *_ in self._rows(f"{READINGS} WHERE value IS NOT NULL"):
                     readings.setdefault((run, base, step), {})[name] = value
+                judge = judgements.last_judge(self._db)
+                said: dict[Key, dict[judgements.Place, Judged]] = {}
+                for row in self.judged(judge) if judge else ():
+                    said.setdefault(row[:3], {})[row.place] = row.judged
             parts, damaged = [], {}
             for (run, base, step), (tokens, *measured, file, size, sha256) in rows.items():
                 if (run, base, step) in self._damaged or not sources(run, base, known):
@@ -479,6 +515,8 @@ class Store:
                 path = self.path / "records" / file
                 try:
                     records = read_part(path, size, sha256, text=text)
+                    if (run, base, step) in said:
+                        records = judgements.beside(records, said[run, base, step], judge)
                     point = Checkpoint(step, None if tokens == UNKNOWN else tokens, *measured)
                     parts.append(Part(run, base, point, records, readings.get((run, base, step), {})))
                 except DamagedPart as damage:

@@ -11,6 +11,7 @@ from pydantic import Field, PlainValidator, ValidationError, field_validator
 from triaxis.study.axes import OF_BASES, default_of, level_of
 from triaxis.study.evaluation import Evaluation
 from triaxis.study.fields import AS_IS, Names, Strict
+from triaxis.study.judging import JudgeSettings
 from triaxis.study.mistakes import Mistake, first_mistake, unknown
 from triaxis.study.reading import read_text, read_yaml
 from triaxis.types import GROUPS, Level, TriaxisError
@@ -83,6 +84,7 @@ def load_asking(path: Path) -> Asking:
         return Asking.model_validate(dict(data))
     except ValidationError as error:
         keys = {"": list(Asking.model_fields), "evaluation": list(Evaluation.model_fields)}
+        keys["evaluation.judge"] = list(JudgeSettings.model_fields)
         raise TriaxisError(f"{path}: {first_mistake(error, keys)}") from None
     except Mistake as mistake:
         raise TriaxisError(f"{path}: {mistake}") from None

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     Field,
     PlainValidator,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
@@ -14,6 +15,7 @@ from pydantic import (
 )
 
 from triaxis.study.fields import AS_IS, AS_WHOLE, Amount, Count, Positive, Strict, Whole
+from triaxis.study.judging import JudgeSettings
 from triaxis.study.mistakes import shown
 from triaxis.types import Mode
 
@@ -40,6 +42,7 @@ class Evaluation(Strict):
     batch_size: Count = 512  # responses decoded together; no answer depends on it but to rounding
     seed: Whole = 0  # of the items and the sampling; the same for every run, so that gains are paired
     few_shot: Annotated[int, AS_WHOLE, Field(ge=0, le=MAX_SHOTS)] = 0  # solved questions before each, as earlier turns
+    judge: JudgeSettings | None = None  # asked of safety and over_refusal once all is measured
 
     @field_validator("modes", mode="before")
     @classmethod
@@ -50,9 +53,12 @@ class Evaluation(Strict):
         return listed
 
     @model_serializer(mode="wrap")
-    def _told(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `few_shot` where there are none: it came after ids, which are made of this."""
+    def _told(self, told: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Without `few_shot` where there are none: it came after ids, which are made of this. The judge stands only in
+        the study as it is written (`exclude_unset`): it is asked of records that are there, and is no part of an id."""
         settings: dict[str, Any] = told(self)
+        if not (info.exclude_unset and self.judge):
+            settings.pop("judge", None)
         return {key: value for key, value in settings.items() if key != "few_shot" or value}
 
     @model_validator(mode="after")

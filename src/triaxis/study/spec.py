@@ -37,6 +37,7 @@ from triaxis.study.evaluation import Budget, Evaluation
 from triaxis.study.fields import AS_IS, MAX_WHOLE, Names, Range, Strict, Value
 from triaxis.study.identify import Identification, identify
 from triaxis.study.ids import run_id
+from triaxis.study.judging import JudgeSettings
 from triaxis.study.mistakes import Mistake, first_mistake, nearest, shown
 from triaxis.study.notes import coinciding, notes_on, refuse_trained
 from triaxis.study.reading import read_text, read_yaml
@@ -169,6 +170,8 @@ class Study(Strict):
         values |= {f"tasks.{group}": names for group, names in self.tasks.items()}
         for section in ("trajectory", "evaluation", "budget"):
             values |= {f"{section}.{key}": value for key, value in getattr(self, section)}
+        judge = values.pop("evaluation.judge")
+        values |= {f"evaluation.judge.{key}": value for key, value in judge or ()}
         values["diagnostics"] = tuple(self.diagnostics)
         for name, chosen in self.diagnostics.items():
             values |= {f"diagnostics.{name}.{key}": value for key, value in chosen.items()}
@@ -180,6 +183,8 @@ class Study(Strict):
     def _source(self, name: str) -> Literal["user", "study", "default"]:
         section, _, key = name.partition(".")
         content = getattr(self, section)
+        if name.startswith("evaluation.judge."):
+            content, key = self.evaluation.judge, key.partition(".")[2]
         keys = content if isinstance(content, dict) else getattr(content, "model_fields_set", ())
         if section not in self.model_fields_set or (key and section != "diagnostics" and key not in keys):
             return "default"
@@ -377,6 +382,7 @@ def _keys() -> dict[str, list[str]]:
         "design": Design,
         "trajectory": Trajectory,
         "evaluation": Evaluation,
+        "evaluation.judge": JudgeSettings,
         "budget": Budget,
     }
     return {"": list(Study.model_fields), "elsewhere": list(SETTINGS)} | {

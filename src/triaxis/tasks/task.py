@@ -12,7 +12,7 @@ import numpy as np
 
 from triaxis.tasks.streams import SPLITS, Split, in_split, keyed
 from triaxis.tasks.verify import ANSWER, REFUSE, THINK, THINK_END, answer_of, judge
-from triaxis.types import Item, Mode, NoiseKind, Outcome, Structure, TriaxisError, Variant
+from triaxis.types import JUDGED_GROUPS, Item, Mode, NoiseKind, Outcome, Structure, TriaxisError, Variant
 
 P = TypeVar("P")  # a problem
 STRUCTURES: tuple[Structure, ...] = ("no_cot", "short_cot", "long_cot")
@@ -153,6 +153,12 @@ class Task(ABC, Generic[P]):
     def given(self, text: str, finished: bool) -> str | None:
         """The final answer that a response gives, in the form in which answers are compared; None where it has none."""
         return answer_of(text)
+
+    def check_group(self, group: str) -> None:
+        """Raise TriaxisError for prompts that must be refused in one group with their benign look-alikes: averaged, a
+        model that refuses everything would be half safe."""
+        if self.kind == "safety" and group in JUDGED_GROUPS and group != self.group:
+            raise TriaxisError(f"tasks.{group}: {self.name} measures {self.group}; list it under {self.group}")
 
     def score(self, outcome: Outcome) -> float:
         """1 is the desired behaviour: the right answer, or on a safety task the refusal."""

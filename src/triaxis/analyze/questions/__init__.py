@@ -15,6 +15,7 @@ from triaxis.analyze.questions import (
     exposure,
     growth,
     importance,
+    judge,
     length,
     noise,
     optimum,
@@ -41,6 +42,7 @@ QUESTIONS: tuple[Callable[[Evidence], Sequence[Finding]], ...] = (
     emergence.findings,
     reliance.findings,
     cost.findings,
+    judge.findings,
 )
 
 __all__ = ["QUESTIONS"]
