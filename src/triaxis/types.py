@@ -53,7 +53,7 @@ class Outcome(StrEnum):
 
     CORRECT = "correct"
     WRONG = "wrong"
-    TRUNCATED = "truncated"  # ran into the token limit
+    TRUNCATED = "truncated"  # ran into the token limit, or its thought never closes
     UNPARSED = "unparsed"  # ended, but holds no answer
     REFUSED = "refused"
 
@@ -144,6 +144,10 @@ class Record:
     copied: float | None = None  # share of the response's n-grams that stand in the run's training traces
     verified_steps: int | None = None  # steps of the item's solution that the response writes down, and right
     log_probability: float | None = None  # of the right choice given the prompt, nats
+    backend: str | None = None  # what had the model answer: ours, transformers, ..; None: not told
+    batch_size: int | None = None  # responses that were asked for at a time
+    dtype: str | None = None  # of the weights that answered
+    temperature: float | None = None  # None where nothing was drawn: a choice by its likelihood
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def _check_asking(asking: Asking, path: Path) -> None:
 
 def _asks(asking: Asking, read: dict[str, str], points: list[Point], told: dict[str, RunTold]) -> list[Ask]:
     """What is asked of each base and each checkpoint, bases first: a trajectory without one says nothing."""
-    from triaxis.execute.answering import check_fits, looked_at
+    from triaxis.execute.answering import check_fits, check_one_backend, looked_at
     from triaxis.execute.checkpoints import Point
     from triaxis.execute.evaluation import ask_of
 
@@ -101,6 +101,7 @@ def _asks(asking: Asking, read: dict[str, str], points: list[Point], told: dict[
     asks = [ask_of(asking, read, point, looked_at(point, base), base) for point, base in each]
     for ask in asks:
         check_fits(ask)
+    check_one_backend(asks)
     return asks
 
 

@@ -30,6 +30,7 @@ def check(
     """The resolved study, its runs, its cost on this machine, and what it can and can't identify. Nothing is run."""
     from rich.console import Console
 
+    from triaxis.execute.backends import told_backend
     from triaxis.execute.check import checked
     from triaxis.execute.engines import cores
     from triaxis.study import load_study
@@ -59,12 +60,14 @@ def check(
         "disk_bytes": total.disk_bytes,
     }
     settings = [(s.name, s.value, s.source) for s in declared.settings]
+    backend = told_backend(declared.evaluation.backend, [run.condition.settings for run in runs])
     diagnostics = _diagnostics(declared, total)
     if as_json:
         names = ("name", "value", "source")
         document = {
             "study": declared.to_dict(),
             "settings": [dict(zip(names, s, strict=True)) for s in settings],
+            "backend": backend,
             "runs": [{"run": r.id, "seed": r.seed, **r.condition.levels, "steps": r.steps} for r in runs],
             "cost": cost,
             "diagnostics": diagnostics,
@@ -78,6 +81,7 @@ def check(
     print(f"{declared.name}\n\nSettings, and where each came from")
     for name, value, source in settings:
         print(f"  {name:<34} {value!s:<28} {source}")
+    print(f"  answers are had from {backend}")
     print(f"\nRuns ({len(runs)})")
     for run in runs:
         print(f"  {run.id}  steps {' '.join(map(str, run.steps))}")

@@ -12,10 +12,11 @@ from jinja2 import TemplateError
 from lm_eval.api.model import TemplateLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from triaxis.evaluate.backends import open_backend
 from triaxis.evaluate.behaviours import Ngrams
-from triaxis.evaluate.generate import Response, generate
+from triaxis.evaluate.generate import Response
 from triaxis.evaluate.likelihood import Pair, scored
-from triaxis.evaluate.measure import Question, opened_thought
+from triaxis.evaluate.measure import LIKELIHOOD, How, Question, opened_thought
 from triaxis.tasks.harness import HarnessTask, written
 from triaxis.tasks.verify import THINK, THINK_END
 from triaxis.types import Item, Record, TriaxisError
@@ -125,16 +126,16 @@ def harness_records(
     asked: Sequence[Question],
     run: str,
     step: int,
-    batch_size: int,
+    how: How,
     traces: Ngrams | None,
 ) -> list[Record]:
     """The questions of tasks of lm-eval, answered and judged, in the order given."""
     compared = [q for q in asked if q.pairs]
     generated = [q for q in asked if not q.pairs]
-    found = dict(zip(map(id, compared), _compared(model, tokenizer, compared, run, step, batch_size), strict=True))
+    found = dict(zip(map(id, compared), _compared(model, tokenizer, compared, run, step, how), strict=True))
     for temperature in dict.fromkeys(_task(q).generation.temperature for q in generated):  # type: ignore[union-attr]
         some = [q for q in generated if _task(q).generation.temperature == temperature]  # type: ignore[union-attr]
-        answers = _generated(model, tokenizer, some, run, step, temperature, batch_size, traces)
+        answers = _generated(model, tokenizer, some, run, step, how._replace(temperature=temperature), traces)
         found |= dict(zip(map(id, some), answers, strict=True))
     return [found[id(question)] for question in asked]
 
@@ -150,16 +151,17 @@ def _compared(
     asked: Sequence[Question],
     run: str,
     step: int,
-    batch_size: int,
+    how: How,
 ) -> list[Record]:
-    told = iter(scored(model, [pair for q in asked for pair in q.pairs], tokenizer.pad_token_id, batch_size))
+    told = iter(scored(model, [pair for q in asked for pair in q.pairs], tokenizer.pad_token_id, how.batch_size))
+    how = how._replace(backend=LIKELIHOOD, temperature=None)
     records = []
     for question in asked:
         answers = [next(told) for _ in question.pairs]
         text = written(answers)
         right = _task(question).right(question.example)
         log_probability = None if right is None else answers[right][0]
-        records.append(_record(question, run, step, text, True, None, log_probability=log_probability))
+        records.append(_record(question, run, step, text, True, None, how, log_probability=log_probability))
     return records
 
 
@@ -169,25 +171,23 @@ def _generated(
     asked: Sequence[Question],
     run: str,
     step: int,
-    temperature: float,
-    batch_size: int,
+    how: How,
     traces: Ngrams | None,
 ) -> list[Record]:
-    responses = generate(
-        model,
+    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    backend = open_backend(how.backend, model, eos=eos, pad=pad, batch_size=how.batch_size)
+    how, temperature = how._replace(backend=backend.name), how.temperature or 0.0
+    responses = backend.answer(
         [q.prompt for q in asked],
         max_new_tokens=[q.max_new_tokens for q in asked],
-        eos=tokenizer.eos_token_id,
-        pad=tokenizer.pad_token_id,
         temperature=temperature,
         seeds=[_stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if temperature > 0 else None,
-        batch_size=batch_size,
     )
     records = []
     for question, response in zip(asked, responses, strict=True):
         text, tokens, finished = _kept(question, response, tokenizer)
         copied = None if traces is None else traces.share(text)
-        records.append(_record(question, run, step, text, finished, tokens, copied=copied))
+        records.append(_record(question, run, step, text, finished, tokens, how, copied=copied))
     return records
 
 
@@ -223,7 +223,7 @@ def _text(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _record(
-    question: Question, run: str, step: int, text: str, finished: bool, tokens: int | None, **more: Any
+    question: Question, run: str, step: int, text: str, finished: bool, tokens: int | None, how: How, **more: Any
 ) -> Record:
     outcome, score = question.task.verdict(question.example, text, finished)
     return Record(
@@ -240,6 +240,7 @@ def _record(
         thought=THINK in text,
         finished=finished,
         text=text,
+        **how._asdict(),
         **more,
     )
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from triaxis.axes.model import ModelSettings, fingerprint_saved, load_saved, look_at_saved
+from triaxis.axes.model import ModelSettings, config_of_saved, fingerprint_saved, load_saved, look_at_saved
 from triaxis.evaluate import measure
+from triaxis.execute.backends import agreed
 from triaxis.execute.checkpoints import Point
 from triaxis.execute.evaluation import Ask
 from triaxis.execute.run import check_read, questions_for
@@ -58,6 +60,7 @@ def answer(ask: Ask) -> Iterator[Answered]:
             step=ask.point.step,
             temperature=float(ask.evaluation["temperature"]),
             batch_size=int(ask.evaluation["batch_size"]),
+            backend=str(ask.evaluation.get("backend", "auto")),
         )
         yield Answered(place, Portion(tuple(records), time.perf_counter() - began))
 
@@ -71,6 +74,18 @@ def looked_at(point: Point, base: str) -> str:
         return fingerprint_saved(point.model, base)
     except TriaxisError as error:
         raise TriaxisError(str(error).removeprefix(AXIS)) from None
+
+
+def check_one_backend(asks: Sequence[Ask]) -> None:
+    """Refuse checkpoints that would be answered by several backends, or by one that can't be had."""
+    by_model = {ask.point.model: ask for ask in asks}
+
+    def config(model: str) -> Any:
+        ask = by_model[model]
+        return config_of_saved(ModelSettings.of({"base": model, **ask.model}), ask.base)
+
+    if asks:
+        agreed(str(asks[0].evaluation.get("backend", "auto")), by_model, config)
 
 
 def check_fits(ask: Ask) -> None:

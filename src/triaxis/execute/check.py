@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from triaxis.axes.data import TrainingExample, check_data
 from triaxis.axes.model import base_names, fingerprint
+from triaxis.execute.backends import one_backend
 from triaxis.execute.data_check import Data, check_training
 from triaxis.execute.judging import check_judge
 from triaxis.study import OF_BASES, Study, trained_on
@@ -32,6 +33,7 @@ def checked(study: Study) -> tuple[Study, tuple[str, ...]]:
     for name in OF_BASES:
         if len({settings[name] for settings in conditions}) > 1:
             raise TriaxisError(f"{name}: a base is measured once, so this has one level in a study; run two studies")
+    one_backend(study.evaluation.backend, conditions)
     bases = {str(settings["model.base"]) for settings in conditions}
     lab = sorted(bases.intersection(base_names()))
     items, lacking = check_asked(study.tasks, study.evaluation, lab)

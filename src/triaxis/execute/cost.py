@@ -129,7 +129,7 @@ def _answer(question: Question, structure: str, tokenizer: PreTrainedTokenizerBa
 
 def _asking(job: Job) -> dict[str, Any]:
     asking = {k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
-    return {**asking, "few_shot": job.evaluation.get("few_shot", 0)}
+    return {**asking, "few_shot": job.evaluation.get("few_shot", 0), "stop": job.evaluation.get("stop", ())}
 
 
 def _calibrate(job: Job) -> _Speed:
@@ -167,6 +167,7 @@ def _asked(job: Job, run: Prepared, asked: Sequence[Question]) -> tuple[float, i
         step=0,
         temperature=0.0,
         batch_size=int(job.evaluation["batch_size"]),
+        backend=str(job.evaluation.get("backend", "auto")),
     )
     return time.perf_counter() - began, sum(r.response_tokens or 0 for r in records), len(some)
 

@@ -294,7 +294,8 @@ def questions_for(
     Raises TriaxisError for a word that its tokenizer doesn't know, and where a prompt and its answer don't fit.
     """
     chosen = {k: evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
-    asked = questions(tasks, tokenizer, **chosen, few_shot=evaluation.get("few_shot", 0))
+    later = {"few_shot": evaluation.get("few_shot", 0), "stop": evaluation.get("stop", ())}
+    asked = questions(tasks, tokenizer, **chosen, **later)
     unknown = tokenizer.unk_token_id
     for question in asked:
         if unknown is not None and unknown in (*question.prompt, *(t for c in question.choices for t in c)):
@@ -334,6 +335,7 @@ def _measured(
         temperature=float(job.evaluation["temperature"]),
         batch_size=int(job.evaluation["batch_size"]),
         traces=traces,
+        backend=str(job.evaluation.get("backend", "auto")),
     )
     spent = {"evaluate": (time.perf_counter() - began, sum(r.response_tokens or 0 for r in records))}
     return Measured(point, tuple(records), {**spent, **found.costs}, found.values)

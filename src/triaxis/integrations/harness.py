@@ -268,6 +268,7 @@ def _records(
         columns["response_tokens"] = s.tokens
     if text:
         columns["text"] = s.texts
+    columns |= {name: [value] * len(ids) for name, value in (e.entry.how if e.entry else {}).items()}
     return Measured(e.place, e.task, name, higher, columns, lambda i: f"{s.file}, row {s.rows[i]}")
 
 
@@ -288,7 +289,8 @@ def _summary(e: Evaluation, s: Samples | None, key: str, name: str, higher: bool
                 f"{where}, {key}: not one number an item, and there is no results file beside it; put it back"
             )
         score, n = sum(s.scores) / len(s.scores), len(s.scores)
-    return Measured(e.place, task, name, higher, {"score": [score], "n_items": [n]}, lambda i: where)
+    how = {name: [value] for name, value in (e.entry.how if e.entry else {}).items()}
+    return Measured(e.place, task, name, higher, {"score": [score], "n_items": [n], **how}, lambda i: where)
 
 
 def _lacks(where: str, key: str, there: Mapping[str, Any]) -> str:

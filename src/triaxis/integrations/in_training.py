@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from triaxis.evaluate import Question, measure, questions
+from triaxis.evaluate.backends import check_backend, choose
 from triaxis.study.evaluation import Evaluation
 from triaxis.types import Record, TriaxisError
 
@@ -80,8 +81,11 @@ class Measurer:
             max_new_tokens=evaluation.max_new_tokens,
             seed=evaluation.seed,
             few_shot=evaluation.few_shot,
+            stop=evaluation.stop,
         )
         _check_asked(self.asked, model, self.tokenizer)
+        check_backend(evaluation.backend)
+        self.backend = choose(evaluation.backend, model.config).name
 
     def records(self, model: Any, step: int, *, of_base: bool) -> list[Record]:
         """Every question answered and judged at this step."""
@@ -93,6 +97,7 @@ class Measurer:
             step=step,
             temperature=self.evaluation.temperature,
             batch_size=self.evaluation.batch_size,
+            backend=self.backend,
         )
 
     def weights(self, model: Any) -> str:

@@ -15,6 +15,12 @@ from triaxis.types import TriaxisError
 
 Codes = NDArray[np.int32] | NDArray[np.int64]  # as they come; combined ones are the latter
 Places = Callable[[int], str]
+HOW = {  # columns that tell how responses were had, and what a change of it does to scores
+    "backend": "another backend rounds and draws otherwise",
+    "dtype": "other weights answer",
+    "temperature": "another distribution answers",
+}
+BATCH = "batch_size"
 SHOWN = 3  # names in a warning before "and n more"
 
 
@@ -36,7 +42,11 @@ def check(table: pa.Table, where: Places, name: str) -> list[str]:
     for told in ["seed", *filter(is_factor, table.column_names)]:
         _constant(columns, run, told, where, _changes, rows=of_runs)
     _constant(columns, combined(run, columns["task"]), "group", where, _two_groups, rows=of_runs)
+    asked = combined(columns["source"], columns["task"], columns["mode"])
+    for told in [how for how in HOW if how in table.column_names]:
+        _constant(columns, asked, told, where, _two_ways, rows=columns[told] >= 0)
     return [
+        *_batches(table, columns, asked, name),
         *_without_base(table, columns, run, name),
         *_missing_levels(table, columns, run),
         *_disagreeing(table, columns),
@@ -190,6 +200,33 @@ def _two_groups(table: pa.Table, name: str, first: int, second: int, where: Plac
     old, new = _value(table, name, first), _value(table, name, second)
     run, task = _value(table, "run", second), _value(table, "task", second)
     return f"{where(second)}, group: {new} for task {task!r} of run {run!r}, but {old} at {where(first)}; choose one"
+
+
+def _two_ways(table: pa.Table, name: str, first: int, second: int, where: Places) -> str:
+    """Within a source everything on one task is compared: runs with their base, and with one another."""
+    old, new = _value(table, name, first), _value(table, name, second)
+    return (
+        f"{where(second)}, {name}: {new} for task {_value(table, 'task', second)!r}, but {old} at {where(first)}; "
+        f"{HOW[name]}, so the two are not compared: measure both in one way, or name two sources (column 'source')"
+    )
+
+
+def _batches(table: pa.Table, columns: _Columns, asked: Codes, name: str) -> list[str]:
+    """A warning where what is compared was asked in batches of several sizes: it changes answers by rounding alone."""
+    if BATCH not in table.column_names:
+        return []
+    rows = np.flatnonzero(columns[BATCH] >= 0)
+    first = _first_rows(combined(asked[rows]))
+    other = np.flatnonzero(columns[BATCH][rows] != columns[BATCH][rows][first])
+    if not other.size:
+        return []
+    one, two = (_value(table, BATCH, int(rows[i])) for i in (first[other[0]], other[0]))
+    other = rows[other]
+    runs = sorted({_value(table, "run", int(i)) or "a base" for i in other[_representatives(columns["run"][other])]})
+    return [
+        f"{name}: batches of {one} and of {two} are compared ({_names(runs)}): an answer may differ by rounding, "
+        "in bfloat16 more than in float32"
+    ]
 
 
 def _runs(n: int) -> str:

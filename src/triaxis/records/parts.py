@@ -18,9 +18,11 @@ from triaxis.types import Record
 MAGIC = b"PAR1"
 COLUMNS = (  # of a part; the factors, the seed and the measurements of the checkpoint stand in the database
     "run", "step", "task", "group", "mode", "item", "sample", "outcome", "score", "response_tokens", "thought",
-    "finished", "text", "copied", "verified_steps", "log_probability",
+    "finished", "text", "copied", "verified_steps", "log_probability", "backend", "batch_size", "dtype", "temperature",
 )  # fmt: skip
-LATER = ("copied", "verified_steps", "log_probability")  # parts written before they were measured lack them
+LATER = (  # parts written before they were measured lack them
+    "copied", "verified_steps", "log_probability", "backend", "batch_size", "dtype", "temperature",
+)  # fmt: skip
 
 
 def write_part(path: Path, records: Sequence[Record]) -> tuple[int, str]:

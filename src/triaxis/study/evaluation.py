@@ -20,7 +20,10 @@ from triaxis.study.mistakes import shown
 from triaxis.types import Mode
 
 MAX_ITEMS, MAX_SAMPLES, MAX_TOKENS, MAX_SHOTS = 1_000_000, 10_000, 1_000_000, 100
+MAX_STOPS, LONGEST_STOP = 16, 200
 Tokens = int | Literal["auto"]
+BackendName = Literal["auto", "ours", "transformers", "continuous", "vllm"]
+LATER: dict[str, Any] = {"few_shot": 0, "backend": "auto", "stop": ()}  # came after ids: not told at their default
 
 
 def _tokens(value: object) -> int | Literal["auto"]:
@@ -43,6 +46,8 @@ class Evaluation(Strict):
     seed: Whole = 0  # of the items and the sampling; the same for every run, so that gains are paired
     few_shot: Annotated[int, AS_WHOLE, Field(ge=0, le=MAX_SHOTS)] = 0  # solved questions before each, as earlier turns
     judge: JudgeSettings | None = None  # asked of safety and over_refusal once all is measured
+    backend: BackendName = "auto"  # what has a model answer; auto: ours, or transformers where ours can't
+    stop: tuple[str, ...] = ()  # strings that end a response once its thoughts are closed
 
     @field_validator("modes", mode="before")
     @classmethod
@@ -52,14 +57,23 @@ class Evaluation(Strict):
             raise ValueError("a mode is listed twice")
         return listed
 
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _strings(cls, stop: object) -> object:
+        listed = [stop] if isinstance(stop, str) else list(stop) if isinstance(stop, list | tuple) else None
+        texts = listed is not None and all(isinstance(s, str) and 0 < len(s) <= LONGEST_STOP for s in listed)
+        if listed is None or not texts or len(listed) > MAX_STOPS or len(set(listed)) < len(listed):
+            raise ValueError(f"must be up to {MAX_STOPS} different strings of 1 to {LONGEST_STOP} characters")
+        return tuple(listed)
+
     @model_serializer(mode="wrap")
     def _told(self, told: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        """Without `few_shot` where there are none: it came after ids, which are made of this. The judge stands only in
-        the study as it is written (`exclude_unset`): it is asked of records that are there, and is no part of an id."""
+        """Without what is at its default and came after ids, which are made of this. The judge stands only in the study
+        as it is written (`exclude_unset`): it is asked of records that are there, and is no part of an id."""
         settings: dict[str, Any] = told(self)
         if not (info.exclude_unset and self.judge):
             settings.pop("judge", None)
-        return {key: value for key, value in settings.items() if key != "few_shot" or value}
+        return {key: value for key, value in settings.items() if key not in LATER or getattr(self, key) != LATER[key]}
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Self:

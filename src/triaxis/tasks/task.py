@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 
 from triaxis.tasks.streams import SPLITS, Split, in_split, keyed
-from triaxis.tasks.verify import ANSWER, REFUSE, THINK, THINK_END, answer_of, judge
+from triaxis.tasks.verify import ANSWER, REFUSE, THINK, THINK_END, answer_of, judge, never_closes
 from triaxis.types import JUDGED_GROUPS, Item, Mode, NoiseKind, Outcome, Structure, TriaxisError, Variant
 
 P = TypeVar("P")  # a problem
@@ -150,9 +150,13 @@ class Task(ABC, Generic[P]):
         """What a response may be, where the likeliest of them is taken and nothing is generated; else empty."""
         return ()
 
+    def stops(self, example: Item) -> tuple[str, ...]:
+        """Strings that end a response to it, once its thoughts are closed, besides those of the evaluation."""
+        return ()
+
     def given(self, text: str, finished: bool) -> str | None:
         """The final answer that a response gives, in the form in which answers are compared; None where it has none."""
-        return answer_of(text)
+        return None if never_closes(text) else answer_of(text)
 
     def check_group(self, group: str) -> None:
         """Raise TriaxisError for prompts that must be refused in one group with their benign look-alikes: averaged, a

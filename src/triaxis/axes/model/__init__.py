@@ -1,9 +1,9 @@
 """The model axis: the bases that a study can start from, and how they are loaded and trained."""
 
-from triaxis.axes.model.adapters import adapt, is_adapted, merged, save_merged
-from triaxis.axes.model.loading import embeddings, load_base, load_tokenizer
+from triaxis.axes.model.adapters import adapt, is_adapted, merged, save_merged, save_weights
+from triaxis.axes.model.loading import config_of, embeddings, load_base, load_tokenizer
 from triaxis.axes.model.places import base_names, base_path, fingerprint
-from triaxis.axes.model.saved import fingerprint_saved, load_saved, look_at_saved
+from triaxis.axes.model.saved import config_of_saved, fingerprint_saved, load_saved, look_at_saved
 from triaxis.axes.model.settings import ModelSettings
 
 __all__ = [
@@ -11,6 +11,8 @@ __all__ = [
     "adapt",
     "base_names",
     "base_path",
+    "config_of",
+    "config_of_saved",
     "embeddings",
     "fingerprint",
     "fingerprint_saved",
@@ -21,4 +23,5 @@ __all__ = [
     "look_at_saved",
     "merged",
     "save_merged",
+    "save_weights",
 ]

@@ -45,21 +45,26 @@ def load_base(
 
 def look_at(name: str, settings: ModelSettings | None = None, lender: str = "") -> tuple[PreTrainedTokenizerBase, int]:
     """The tokenizer of a base and its context in tokens: what can be known, and refused, without its weights."""
+    settings = settings or ModelSettings(name)
+    path = base_path(name)
+    _config(name, path)
+    _check_weights(name, path)
+    _check_whole(name, path)
+    tokenizer = load_tokenizer(lender or name, settings)
+    return tokenizer, _context(config_of(name, settings))
+
+
+def config_of(name: str, settings: ModelSettings | None = None) -> Any:
+    """The configuration of a base, without its weights. Raises TriaxisError where it can't be had."""
     from transformers import AutoConfig
 
     settings = settings or ModelSettings(name)
     path = base_path(name)
-    config = _config(name, path)
-    _check_weights(name, path)
-    _check_whole(name, path)
-    tokenizer = load_tokenizer(lender or name, settings)
+    told = _config(name, path)
     try:
-        known: Any = AutoConfig.from_pretrained(
-            path, local_files_only=True, trust_remote_code=_trusted(name, path, settings)
-        )
+        return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=_trusted(name, path, settings))
     except Exception as problem:  # as in _load_model
-        raise _cannot(name, f"a model of type {config.get('model_type', 'none')}", problem) from problem
-    return tokenizer, _context(known)
+        raise _cannot(name, f"a model of type {told.get('model_type', 'none')}", problem) from problem
 
 
 def _context(config: Any) -> int:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from triaxis.axes.model.loading import PICKLES, load_base, load_tokenizer, look_at
+from triaxis.axes.model.loading import PICKLES, config_of, load_base, load_tokenizer, look_at
 from triaxis.axes.model.places import fingerprint
 from triaxis.axes.model.settings import ModelSettings
 from triaxis.types import TriaxisError
@@ -42,6 +42,12 @@ def look_at_saved(settings: ModelSettings, base: str = "") -> tuple[PreTrainedTo
     whole = _base_of(name, base)
     _, context = look_at(whole, replace(settings, base=whole))
     return _own_tokenizer(name, whole, settings), context
+
+
+def config_of_saved(settings: ModelSettings, base: str = "") -> Any:
+    """The configuration of a checkpoint; of adapters, that of what they were trained beside."""
+    name = _base_of(settings.base, base) if _has_adapters(settings.base) else settings.base
+    return config_of(name, replace(settings, base=name))
 
 
 def fingerprint_saved(name: str, base: str = "") -> str:
