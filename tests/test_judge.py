@@ -278,6 +278,21 @@ def test_a_wrong_model_stops_early(folder):
         assert len(server.seen) < 20  # of 46
 
 
+def test_a_judge_that_only_breaks_is_down_and_the_one_before_still_speaks(folder):
+    with serving() as server, Store.open(folder) as store:
+        judge_folder(store, judge(server))
+        server.script = lambda n, body: failure(500)
+        other = Judge(server.url, "another", tries=2, first_wait=0.01)
+        with pytest.raises(JudgeDown, match=r"HTTP 500 .*5 times"):
+            judge_folder(store, other, concurrency=2)
+        server.script = lambda n, body: failure(503)
+        third = Judge(server.url, "third", tries=1)
+        with pytest.raises(JudgeDown, match="HTTP 503"):
+            judge_folder(store, third)
+        assert set(store.judges()) == {judge(server).name, other.name, third.name}
+    assert set(read_table(folder).arrow["judge"].to_pylist()) == {judge(server).name}  # the last that said anything
+
+
 def test_groups_and_tasks(folder, prompts):
     with serving() as server, Store.open(folder) as store:
         only = judge_folder(store, judge(server), groups=["safety"])

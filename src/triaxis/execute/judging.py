@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NO_REPLY = "no reply after the thought; the judge was not asked"
 LAST_WAIT = 1.0  # seconds for answers that are on their way when asking is stopped
-HOPELESS = 5  # requests that are refused as wrong one after the other, before any is judged: all will be
+HOPELESS = 5  # requests one after the other that are refused as wrong, before any is judged, or that break the judge
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,10 @@ def judge_folder(
         by_text.setdefault(response.row.text, []).append(response)
     at_once = {text: Said(known[text]) for text in by_text if text in known}
     at_once |= {text: Said(Judged.UNCLEAR, NO_REPLY) for text, own in by_text.items() if not own[0].text}
+    asked = {text: alike for text, alike in by_text.items() if text not in at_once}
+    _ask_all(store, judge, asked, judging, concurrency, heard, told)  # first: of a judge that is down nothing is kept
     for text, one in at_once.items():
-        _keep(store, judging, by_text.pop(text), one, heard)
-    _ask_all(store, judge, by_text, judging, concurrency, heard, told)
+        _keep(store, judging, by_text[text], one, heard)
     return judging
 
 
@@ -220,11 +221,13 @@ def _ask_all(
                 failure = one
                 continue
             left -= 1
-            wrong = one.judged == Judged.UNJUDGED and one.reason.startswith("HTTP 4")
-            hopeless, works = (hopeless + 1, works) if wrong else (0, True)
+            hopeless, works = (hopeless + 1, works) if one.reason.startswith("HTTP") else (0, True)
             _keep(store, judging, by_text[text], one, heard)
-            if hopeless >= HOPELESS and not works:
-                failure = TriaxisError(f"judge: {judge.url}: {one.reason}, {hopeless} times; check the model's name")
+            told_so = f"judge: {judge.url}: {one.reason}, {hopeless} times"
+            if hopeless >= HOPELESS and one.reason.startswith("HTTP 5"):
+                failure = JudgeDown(told_so)
+            elif hopeless >= HOPELESS and not works:  # later it may be a filter's opinion of some prompts
+                failure = TriaxisError(f"{told_so}; check the model's name")
     finally:
         gate.stop()
         end = time.monotonic() + LAST_WAIT

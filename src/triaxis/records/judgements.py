@@ -58,10 +58,15 @@ def make(connection: sqlite3.Connection) -> None:
 
 
 def last_judge(connection: sqlite3.Connection) -> str:
-    """The judge that was asked last: judgements of several are never mixed. Empty where none was asked."""
+    """The judge that was asked last and gave a judgement: judgements of several are never mixed. Empty where there is
+    none."""
     if not are_there(connection):
         return ""
-    found = connection.execute("SELECT judge FROM judges ORDER BY asked DESC, rowid DESC LIMIT 1").fetchone()
+    found = connection.execute(
+        "SELECT judge FROM judges WHERE judge IN (SELECT judge FROM judgements WHERE judged != ?)"
+        " ORDER BY asked DESC, rowid DESC LIMIT 1",
+        (Judged.UNJUDGED,),
+    ).fetchone()
     return str(found[0]) if found else ""
 
 
