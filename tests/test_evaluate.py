@@ -539,6 +539,29 @@ def test_how_a_choice_is_asked(tmp_path):
             get_task(f"file:{path}?{options}")
 
 
+def test_an_answer_at_once_follows_a_thought_that_is_closed(tmp_path):
+    """A template that opens a thought had an answer read as a part of it: nothing was ever right in the mode direct."""
+    _, tokenizer = load_base("lab:weak")
+    tokenizer.chat_template += "{% if add_generation_prompt %}<think>\n{% endif %}"
+    asked = {"items": 2, "samples": 1, "modes": ("direct",), "max_new_tokens": 9, "seed": 0}
+    for question in questions({"in_domain": ["chain"]}, tokenizer, **asked):
+        assert tokenizer.decode(question.prompt).replace(" ", "").endswith("<think></think>A")
+        text = f"{question.prefilled} {question.example.answer}"
+        assert question.task.outcome(question.example, text, True) == "correct", text
+
+
+def test_a_choice_follows_a_closed_thought_as_templates_write_it(tmp_path):
+    from test_models import CHATML, byte_tokenizer
+
+    opening = CHATML.replace("assistant\n{% endif", "assistant\n<think>\n{% endif")
+    tokenizer = byte_tokenizer(template=opening)
+    path = quiz(tmp_path)
+    asked = {"items": 2, "samples": 1, "modes": ("default",), "max_new_tokens": 9, "seed": 0}
+    for question in questions({"far_ood": [f"file:{path}?score=likelihood&verifier=choice"]}, tokenizer, **asked):
+        written = f"{question.example.prompt}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+        assert tokenizer.decode(question.prompt).endswith(written)
+
+
 def test_choices_by_likelihood_as_a_user_asks_them(trained, tmp_path):
     asked = {"far_ood": [f"file:{quiz(tmp_path)}?score=likelihood&verifier=choice", "boolean"]}
     path = tasks_file(tmp_path, tasks=asked, evaluation={"items": 2})
