@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from triaxis.axes.model import ModelSettings, fingerprint_saved, load_base, load_saved
 from triaxis.cli import main
+from triaxis.cli.runs_told import told_runs
 from triaxis.evaluate.likelihood import log_likelihoods
 from triaxis.evaluate.measure import measure, questions
 from triaxis.evaluate.samples import task_scores
@@ -337,6 +338,8 @@ WRONG_OPTIONS = [
     (["--runs", "runs.csv", "--seed", "1"], "give --runs, or --set and --seed, and not both"),
     (["--base", "lab:wek"], 'unknown base "lab:wek"; did you mean "lab:weak"?'),
     (["--run", ".hidden"], "can't name a run"),
+    (["--set", "data.a=nan"], "data.a: nan is no level; give a number or a text"),
+    (["--set", "data.a=1e400"], "data.a: 1e400 is no level"),
 ]
 
 
@@ -346,6 +349,11 @@ def test_a_wrong_option_is_one_line(trained, tmp_path, monkeypatch, said, option
     Path("runs.csv").write_text("run,data.a\nother,1\n")
     code, line = said("evaluate", trained, "--tasks", tasks_file(tmp_path), "--out", "out", *options)
     assert code == 2 and words in line and not Path("out").exists(), line
+
+
+def test_a_level_that_only_python_takes_for_a_number_is_a_text():
+    told = told_runs(["a"], ["data.a=1_000", "data.b=\u0663", "data.c=-1e3"], None, None, "", print)
+    assert told["a"].levels == {"data.a": "1_000", "data.b": "\u0663", "data.c": -1000.0}
 
 
 def test_what_would_mix_is_refused(measured, trained, tmp_path, said, monkeypatch):
