@@ -430,6 +430,12 @@ def test_ranks_of_a_planted_change(tiny_model):
         update_spectrum(tiny_model(), base)
 
 
+def test_a_slice_to_one_side_is_not_halved(tiny_model, token_rows):
+    found = loss_slice(tiny_model(), [collate(token_rows(4), PAD)], places=(0.25, 0.5)).values
+    rises = [found[f"at_{place}"].value - found["at_0"].value for place in (0.25, 0.5)]
+    assert found[""].value == pytest.approx(sum(rises) / 2)
+
+
 def test_adapters_count_as_what_they_add_to_their_matrices(tiny_model):
     """Their own factors told another story: far too short a way, in nearly all directions instead of a few."""
     pytest.importorskip("peft")
