@@ -40,11 +40,11 @@ def keep_masters(optimizer: Optimizer) -> None:
             weight.copy_(master)
             weight.grad = master.grad = None
 
-    def saved(_: Optimizer, state: dict[str, Any]) -> None:
+    def saved(which: Optimizer, state: dict[str, Any]) -> None:
         state[KEPT] = [master.detach() for _, master in pairs]
 
     @torch.no_grad()
-    def restored(_: Optimizer, state: dict[str, Any]) -> None:
+    def restored(which: Optimizer, state: dict[str, Any]) -> None:
         kept = state.get(KEPT) or [weight for weight, _ in pairs]  # a state from before there were copies
         for (_, master), was in zip(pairs, kept, strict=True):
             master.copy_(was)
