@@ -221,6 +221,8 @@ class Trajectory:
     net_gain: Interval | NotEstimable
     tau: float | None  # extra sd of a checkpoint, in score
     tau_from: str  # "seeds" or "default"
+    below_probability: float | None = None  # that it ends below its base; None without a shape
+    in_dip_probability: float | None = None  # that it does so after a dip, and does not only go on falling
 
 
 @dataclass(frozen=True)

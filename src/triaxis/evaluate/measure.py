@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from triaxis.tasks.harness import HarnessTask
 
 LIKELIHOOD = "likelihood"  # stands for a backend where nothing is generated
+CLOSED = f"\n{THINK_END}\n\n"  # as the templates of reasoning models write a thought that is empty
 AUTO_LENGTH = 1.5  # times the longest reference trace of a task: room to be wordier than the reference
 
 
@@ -91,7 +92,7 @@ def questions(
                     asked += [_choice(group, mode, e, task, shots, tokenizer, opened) for e in examples]
                     continue
                 limit = room_for(task, examples, tokenizer) if max_new_tokens == "auto" else int(max_new_tokens)
-                words = "" if opened and mode == "think" else prefill(mode)
+                words = _in_its_mouth(mode, opened)
                 said = f"{opened} {words}".strip()
                 for example in examples:
                     prompt = _prompt(tokenizer, example.prompt, words, shots)
@@ -99,6 +100,14 @@ def questions(
                     one = Question(group, mode, example, 0, prompt, said, limit, task, stops=stops)
                     asked += [replace(one, sample=k) for k in range(samples)]
     return asked
+
+
+def _in_its_mouth(mode: str, opened: str) -> str:
+    """The words before a response in a mode, after a chat template that opens a thought or doesn't. An answer at once
+    has no thought: one that is open would swallow it."""
+    if not opened:
+        return prefill(mode)
+    return f"{CLOSED}{prefill(mode)}" if mode == "direct" else ""
 
 
 def shown(task: Task[Any], examples: Sequence[Item], seed: int, n: int, mode: str) -> list[Shot]:
@@ -125,7 +134,7 @@ def _choice(
 ) -> Question:
     """A question whose likeliest choice is taken. A thought that the chat template opens is closed: what is asked for
     is the likelihood of an answer, and not of a thought that begins like one."""
-    prompt = _prompt(tokenizer, example.prompt, THINK_END if opened else "", shots)
+    prompt = _prompt(tokenizer, example.prompt, CLOSED if opened else "", shots)
     choices = [tuple(_ids(tokenizer, text)) for text in task.continuations(example)]
     if not all(choices):
         raise TriaxisError(f"{example.id}: a choice is no token of the tokenizer; its likelihood can't be told")
@@ -298,6 +307,9 @@ def _prompt(
 ) -> tuple[int, ...]:
     turns = [turn for shot in shots for turn in zip(("user", "assistant"), shot, strict=True)]
     messages = [{"role": role, "content": content} for role, content in [*turns, ("user", prompt)]]
+    if prefilled.startswith(CLOSED):  # white space on both sides of the seam may be one token
+        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        return tuple(_ids(tokenizer, text + prefilled))
     ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
     return (*ids, *(_ids(tokenizer, prefilled) if prefilled else ()))
 

@@ -11,12 +11,16 @@ from torch.optim import SGD, Adafactor, AdamW, Muon, Optimizer
 
 from triaxis.axes.optimization.lion import Lion
 from triaxis.axes.optimization.losses import output_head
+from triaxis.axes.optimization.masters import keep_masters
 from triaxis.axes.optimization.recipe import Recipe
 
 
 def build_optimizers(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
-    """The optimizers that together update every trainable parameter of `module` once a step."""
-    return _BUILDERS[recipe.optimizer](module, recipe)
+    """The optimizers that together update every trainable parameter of `module` once a step, in float32."""
+    optimizers = _BUILDERS[recipe.optimizer](module, recipe)
+    for optimizer in optimizers:
+        keep_masters(optimizer)
+    return optimizers
 
 
 def _adamw(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
