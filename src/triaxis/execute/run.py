@@ -33,6 +33,7 @@ from triaxis.axes.optimization.diagnostics import (
 )
 from triaxis.evaluate import Ngrams, Question, measure, questions
 from triaxis.execute.job import Job, Measured
+from triaxis.execute.memory import EVALUATING, LOADING, TRAINING, memory_told
 from triaxis.records.paths import disk_full
 from triaxis.tasks import read_from
 from triaxis.types import Checkpoint, NotEstimable, RunFailed, TriaxisError
@@ -93,6 +94,7 @@ class _Reached:
     tokens: int  # in forward passes, padding not counted
 
 
+@memory_told(TRAINING)
 def _train(training: Training, step: int, job: Job, rows: Sequence[Row]) -> _Reached:
     began, before = time.perf_counter(), training.step
     point = training.run_to(step)
@@ -111,6 +113,7 @@ class Prepared(NamedTuple):
     training: Training
 
 
+@memory_told(LOADING)
 def prepare(job: Job) -> Prepared:
     """The base, its tokenizer, what the run trains on and its training at step 0; one thread from here on."""
     model, tokenizer = _base(job)
@@ -299,6 +302,11 @@ def questions_for(
     for question in asked:
         if unknown is not None and unknown in (*question.prompt, *(t for c in question.choices for t in c)):
             raise TriaxisError(f"{question.example.id}: asks with a word that the base's tokenizer doesn't know")
+        if len(question.prompt) >= context:
+            raise TriaxisError(
+                f"{question.example.id}: its prompt has {len(question.prompt)} tokens, and the context is {context}; "
+                "take a task with shorter prompts, or a model with a longer context"
+            )
         if len(question.prompt) + question.room > context:
             few = f" or evaluation.few_shot ({evaluation['few_shot']})" if evaluation.get("few_shot") else ""
             raise TriaxisError(
@@ -312,6 +320,7 @@ def _axis(job: Job, axis: str) -> dict[str, Any]:
     return {k.removeprefix(f"{axis}."): v for k, v in job.settings.items() if k.startswith(f"{axis}.")}
 
 
+@memory_told(EVALUATING)
 def _measured(
     job: Job,
     point: Checkpoint,
