@@ -41,6 +41,8 @@ from triaxis.types import Checkpoint, NotEstimable, RunFailed, TriaxisError
 STATE = "resume.pt"
 HELD_OUT = 64  # rows
 OF_BASE = "the base is looked at without rows: it serves runs with different data"
+# Settings that came after diagnostics were kept: at their default they must not ask for what is there once more.
+LATER = (("weight_distance", "each", True),)
 SAME_LOSS = 1e-3  # relative: a run that was trained again on another machine is the same to rounding
 
 
@@ -299,6 +301,8 @@ def questions_for(
     chosen = {k: evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
     asked = questions(tasks, tokenizer, **chosen, few_shot=evaluation.get("few_shot", 0))
     unknown = tokenizer.unk_token_id
+    if unknown in (tokenizer.eos_token_id, tokenizer.bos_token_id):
+        unknown = None  # byte-level: every text can be written
     for question in asked:
         if unknown is not None and unknown in (*question.prompt, *(t for c in question.choices for t in c)):
             raise TriaxisError(f"{question.example.id}: asks with a word that the base's tokenizer doesn't know")
@@ -397,7 +401,11 @@ def diagnostic_seconds(job: Job, run: Prepared, step: float, most: float) -> dic
 
 def with_defaults(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Diagnostics by name with all of their settings, those that are not given at their default."""
-    return {d.name: settings_of(d) | dict(asked[d.name]) for d in DIAGNOSTICS if d.name in asked}
+    told = {d.name: settings_of(d) | dict(asked[d.name]) for d in DIAGNOSTICS if d.name in asked}
+    for name, key, default in LATER:
+        if told.get(name, {}).get(key) == default:
+            del told[name][key]
+    return told
 
 
 def diagnostics_told(job: Job) -> list[tuple[str, str, Mapping[str, Any]]]:

@@ -91,7 +91,8 @@ def load_tokenizer(
     except Exception as problem:  # files of others: transformers, tokenizers and json each raise their own
         if not any(any(path.glob(pattern)) for pattern in TOKENIZERS):
             raise TriaxisError(
-                f"model.base: {name} holds no tokenizer (tokenizer.json); save there the one that it was trained with"
+                f"model.base: {name} holds no tokenizer (tokenizer.json); save there the one that it was trained "
+                "with, or give a checkpoint's base (--base)"
             ) from None
         raise cannot(name, "its tokenizer can't be loaded", problem) from problem
     if settings.chat_template != FROM_TOKENIZER:
