@@ -18,6 +18,9 @@ from test_models import byte_tokenizer, rows_file, saved, tiny
 from triaxis.axes.memory import is_out_of_memory
 from triaxis.cli import main
 from triaxis.execute.memory import lacking_memory_told
+from triaxis.execute.run import questions_for
+from triaxis.integrations.in_training import Measurer
+from triaxis.study.evaluation import Evaluation
 from triaxis.types import RunFailed
 
 SHARD = "20KB"  # six files of weights
@@ -191,6 +194,19 @@ def test_weights_that_are_not_the_models(
     capsys.readouterr()
     code, lines = said(capsys, monkeypatch, "study", "check", written(tmp_path, base))
     assert code == 2 and len(lines) == 1 and words in lines[0], lines
+
+
+def test_a_tokenizer_whose_unknown_token_is_its_end_knows_every_word() -> None:
+    """GPT-2's and its like: what a turn ends with is no unknown word, for a study and for the callback alike."""
+    tokenizer = byte_tokenizer()
+    tokenizer.unk_token = tokenizer.eos_token
+    asked = {"items": 2, "samples": 1, "modes": ("default",), "max_new_tokens": 8, "seed": 0}
+    assert questions_for({"in_domain": ("rg:chain_sum",)}, asked, tokenizer, 512)
+    measurer = Measurer(
+        tiny(max_position_embeddings=512), tokenizer, {"in_domain": ("rg:chain_sum",)},
+        Evaluation(items=2, max_new_tokens=8), "r", print,
+    )  # fmt: skip
+    assert len(measurer.asked) == 2
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
