@@ -23,7 +23,6 @@ from triaxis.evaluate.measure import measure, questions
 from triaxis.evaluate.samples import task_scores
 from triaxis.execute.checkpoints import points_of, step_in
 from triaxis.execute.conduct import job_of
-from triaxis.execute.cost import estimate
 from triaxis.execute.run import prepare
 from triaxis.records import Store, records_digest
 from triaxis.stats.estimators import majority_at_k
@@ -559,24 +558,6 @@ def test_choices_by_likelihood_as_a_user_asks_them(trained, tmp_path):
     quiz(tmp_path, [*QUIZ, QUIZ[0] | {"question": "chain 1 + 1 ?"}])
     again = triaxis("evaluate", trained, "--tasks", path, "--out", tmp_path / "out")
     assert again.returncode == 2 and "has changed since checkpoints were asked it" in again.stderr
-
-
-def test_a_check_counts_what_is_read_for_choices(tmp_path):
-    """Nothing is generated: the time is that of reading each prompt with each of its choices."""
-    made = parse_study({
-        "model": {"base": "lab:weak"}, "data": {"task": "chain", "examples": 32}, "seeds": 1,
-        "optimization": {"steps": 4, "batch_size": 8, "learning_rate": 1e-3}, "trajectory": {"steps": [2, 4]},
-        "tasks": {"far_ood": [f"file:{quiz(tmp_path)}?score=likelihood&verifier=choice"]}, "evaluation": {"items": 2},
-    })  # fmt: skip
-    total, _ = estimate(made, 1)
-    tokenizer = load_base("lab:weak")[1]
-    read = 0
-    for row in QUIZ:
-        turn = [{"role": "user", "content": row["question"]}]
-        prompt = tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
-        read += sum(len(prompt) + len(choice.split()) for choice in row["choices"])
-    assert (total.read_tokens, total.generated_tokens) == (3 * read, 0)  # the base and two checkpoints
-    assert total.cpu_seconds < 20
 
 
 # -- few-shot ----------------------------------------------------------------------------------------------------------

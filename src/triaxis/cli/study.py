@@ -83,7 +83,6 @@ class _Checked:
                 "runs": total.runs,
                 "train_tokens": total.train_tokens,
                 "generated_tokens": total.generated_tokens,
-                "read_tokens": total.read_tokens,
                 "minutes": round(total.minutes(self.processes), 2),
                 "jobs": self.processes,
                 "minutes_longest_run": round(self.longest.minutes(1), 2),
@@ -112,9 +111,8 @@ class _Checked:
 
     def _print_cost(self) -> None:
         total, alone = self.total, self.longest.minutes(1)
-        read = f", {total.read_tokens:,} read to choose by likelihood" if total.read_tokens else ""
         print("\nCost on this machine, estimated from a calibration of a few seconds")
-        print(f"  {total.train_tokens:,} tokens trained, {total.generated_tokens:,} generated{read}")
+        print(f"  {total.train_tokens:,} tokens trained, {total.generated_tokens:,} generated")
         minutes = total.minutes(self.processes)
         print(f"  about {minutes:.1f} minutes with {self.processes} processes; the longest run alone {alone:.1f}")
         print(f"  about {total.disk_bytes / 1e6:.1f} MB on disk")

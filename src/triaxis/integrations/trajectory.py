@@ -257,9 +257,7 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
         mistake = first_mistake(error, {"": Evaluation.model_fields})
         raise TriaxisError(f"TrajectoryCallback: evaluation: {mistake}") from None
     if evaluation.judge is not None:
-        raise TriaxisError(
-            "TrajectoryCallback: evaluation.judge: leave it out; judge the folder with triaxis judge"
-        )
+        raise TriaxisError("TrajectoryCallback: evaluation.judge: leave it out; judge the folder with triaxis judge")
     return evaluation
 
 
