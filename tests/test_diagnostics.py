@@ -368,6 +368,7 @@ def test_distance_by_hand(nano_model):
     assert found["relative.layers.0"].value == 0
     assert {k for k in found if "." in k} == {f"relative.{g}" for g in ("embed_tokens", "layers.0", "layers.1", "norm")}
     assert weight_distance(nano_model(), base).values[""].value == 0
+    assert weight_distance(model, base, each=False).values == {name: found[name] for name in ("", "relative")}
     with pytest.raises(Undefined, match="no weight"):
         weight_distance(nano_model(), {})
 
@@ -633,7 +634,7 @@ def test_a_name_or_a_setting_that_does_not_exist():
     with pytest.raises(TriaxisError, match="it has probes, seed, precision"):
         check_diagnostics([], {"hessian_trace": {"samples": 3}})
     with pytest.raises(TriaxisError, match="it has none"):
-        check_diagnostics([], {"weight_distance": {"samples": 3}})
+        check_diagnostics([], {"gradient_norm": {"samples": 3}})
 
 
 def test_the_document_tells_of_each():

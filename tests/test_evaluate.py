@@ -277,7 +277,7 @@ WRONG_CHECKPOINTS = [
     (adapters, "run/checkpoint-4", "holds no adapter_model.safetensors"),
     (short, "run/checkpoint-4", "exceed the context of 20; lower it"),
     (lambda path: (path / "tokenizer.json").unlink(), "run/checkpoint-4", "its tokenizer can't be loaded"),
-    (lambda path: (path / "model.safetensors").write_bytes(b"x" * 99), "run/checkpoint-4", "its weights can't be read"),
+    (lambda path: (path / "model.safetensors").write_bytes(b"x" * 99), "run/checkpoint-4", "is damaged or cut off"),
     (lambda path: path.rename(path.parent / "final"), "run/final", "its name tells no step, as checkpoint-640"),
     (lambda path: None, "run/checkpoint-5", "no such checkpoint; run holds checkpoint-4"),
     (lambda path: None, "run/checkpoint-4/config.json", "a file; name the checkpoint's folder"),
@@ -445,7 +445,7 @@ def test_a_checkpoint_without_a_tokenizer_takes_its_bases(trained, tmp_path, sai
         (path / name).unlink()
     quick = tasks_file(tmp_path, tasks={"in_domain": ["chain"]}, evaluation={"items": 4})
     code, line = said("evaluate", path, "--tasks", quick, "--out", tmp_path / "out")
-    assert code == 2 and "its tokenizer can't be loaded" in line
+    assert code == 2 and "holds no tokenizer (tokenizer.json)" in line and "--base" in line
     result = triaxis("evaluate", path, "--tasks", quick, "--out", tmp_path / "out", "--base", "lab:weak", "--jobs", 1)
     assert result.returncode == 0, result.stderr
 

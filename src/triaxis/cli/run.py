@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 SEEDS_APART = 100  # between the seeds of demos, and at most as many: no run of one demo is a run of another
 
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[=PLACE]",
+        help="Show the runs in tensorboard, wandb or mlflow too; in the study's folder, or PLACE.",
+    ),
+]
 
 
 def demo(
@@ -43,25 +51,28 @@ def run(
     study: Annotated[Path, typer.Argument(help="The study, a YAML file.")],
     out: Annotated[Path | None, typer.Option(help="The study's folder; its name by default.")] = None,
     jobs: Jobs = None,
+    track: Track = None,
 ) -> None:
     """Run a study, or go on with it: runs that are done are not run again."""
     from triaxis.study import load_study
 
     declared = load_study(study)
-    _carry_out(declared, study.read_text(encoding="utf-8"), out or Path(declared.name), jobs)
+    _carry_out(declared, study.read_text(encoding="utf-8"), out or Path(declared.name), jobs, track or ())
 
 
-def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
+def _carry_out(study: Study, text: str, out: Path, jobs: int | None, track: Sequence[str] = ()) -> None:
     from rich.console import Console
 
     from triaxis.cli.folder import as_stored, refuse_elsewhere
     from triaxis.cli.output import write_outputs
     from triaxis.cli.progress import Progress
+    from triaxis.cli.track import destinations, following
     from triaxis.execute.check import checked
     from triaxis.execute.engines import cores
     from triaxis.records import Store
 
     refuse_elsewhere(out)
+    to = destinations(track, out, study.name)
     study, notes = checked(study)
     for note in notes:
         print(f"triaxis: note: {note}", file=sys.stderr)
@@ -80,8 +91,11 @@ def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
         if again := trained_again(study, store):
             lacking = f"{again} runs lack diagnostics that were asked for after they were measured"
             print(f"triaxis: note: {lacking}: they are trained again, their records stay", file=sys.stderr)
-        with Progress(study, store, Console(stderr=True)) as progress:
-            ended = conduct(study, store, make_engine(processes), progress.heard)
+        with (
+            Progress(study, store, Console(stderr=True)) as progress,
+            following(to, study, store, progress) as watcher,
+        ):
+            ended = conduct(study, store, make_engine(processes), watcher)
         if study.evaluation.judge is not None and not ended.stopped:
             from triaxis.cli.judging import judge_at_end
 

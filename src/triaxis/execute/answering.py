@@ -15,6 +15,7 @@ from triaxis.evaluate import measure
 from triaxis.execute.backends import agreed
 from triaxis.execute.checkpoints import Point
 from triaxis.execute.evaluation import Ask
+from triaxis.execute.memory import EVALUATING, LOADING, lacking_memory_told
 from triaxis.execute.run import check_read, questions_for
 from triaxis.records.portions import Portion
 from triaxis.types import TriaxisError
@@ -43,7 +44,8 @@ def answer(ask: Ask) -> Iterator[Answered]:
     torch.set_num_threads(1)  # as a run of a study: several checkpoints are asked at once
     disable_progress_bar()
     settings = ModelSettings.of({"base": ask.point.model, **ask.model})
-    model, tokenizer = load_saved(settings, ask.base)
+    with lacking_memory_told(LOADING):
+        model, tokenizer = load_saved(settings, ask.base)
     if fingerprint_saved(ask.point.model, ask.base) != ask.fingerprint:
         raise TriaxisError(
             f"{ask.point.model}: has changed since it was looked at; evaluate it again once it is written"
@@ -52,16 +54,17 @@ def answer(ask: Ask) -> Iterator[Answered]:
         group, task = ask.tasks[place]
         began = time.perf_counter()
         asked = questions_for({group: (task,)}, ask.evaluation, tokenizer, model.config.max_position_embeddings)
-        records = measure(
-            model,
-            tokenizer,
-            asked,
-            run=ask.point.run,
-            step=ask.point.step,
-            temperature=float(ask.evaluation["temperature"]),
-            batch_size=int(ask.evaluation["batch_size"]),
-            backend=str(ask.evaluation.get("backend", "auto")),
-        )
+        with lacking_memory_told(EVALUATING):
+            records = measure(
+                model,
+                tokenizer,
+                asked,
+                run=ask.point.run,
+                step=ask.point.step,
+                temperature=float(ask.evaluation["temperature"]),
+                batch_size=int(ask.evaluation["batch_size"]),
+                backend=str(ask.evaluation.get("backend", "auto")),
+            )
         yield Answered(place, Portion(tuple(records), time.perf_counter() - began))
 
 

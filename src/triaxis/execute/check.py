@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from triaxis.axes.data import TrainingExample, check_data
-from triaxis.axes.model import base_names, fingerprint
+from triaxis.axes.model import ModelSettings, base_names, fingerprint, look_at
 from triaxis.execute.backends import one_backend
 from triaxis.execute.data_check import Data, check_training
 from triaxis.execute.judging import check_judge
@@ -37,6 +37,7 @@ def checked(study: Study) -> tuple[Study, tuple[str, ...]]:
     bases = {str(settings["model.base"]) for settings in conditions}
     lab = sorted(bases.intersection(base_names()))
     items, lacking = check_asked(study.tasks, study.evaluation, lab)
+    _check_models(conditions)
     trained = [_of_data(settings) for settings in conditions]
     for data in trained:
         check_data(data)
@@ -86,6 +87,14 @@ def _check_diagnostics(study: Study) -> None:
         from triaxis.axes.optimization.diagnostics import check_diagnostics  # loads torch, which few studies wait for
 
         check_diagnostics(study.diagnostics, study.diagnostics)
+
+
+def _check_models(conditions: Sequence[Mapping[str, Level]]) -> None:
+    """Refuse bases that no run could load, train or ask, as far as can be told without their weights."""
+    told = ({k.removeprefix("model."): v for k, v in c.items() if k.startswith("model.")} for c in conditions)
+    for model in dict.fromkeys(map(ModelSettings.of, told)):
+        if model.base not in base_names():
+            look_at(model.base, model)
 
 
 def _of_data(settings: Mapping[str, Level]) -> dict[str, Level]:

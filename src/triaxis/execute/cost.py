@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from triaxis.evaluate import Question, measure, questions
 from triaxis.execute.conduct import job_of
 from triaxis.execute.job import Job
+from triaxis.execute.memory import TRYING, memory_told
 from triaxis.execute.run import Prepared, diagnostic_seconds, prepare, recipe
 from triaxis.study import Study
 from triaxis.types import Level, TriaxisError
@@ -132,6 +133,7 @@ def _asking(job: Job) -> dict[str, Any]:
     return {**asking, "few_shot": job.evaluation.get("few_shot", 0), "stop": job.evaluation.get("stop", ())}
 
 
+@memory_told(TRYING)
 def _calibrate(job: Job) -> _Speed:
     run = prepare(_few(job))
     # Thinking is what fine-tuned models do: a base that answers at once would make decoding look cheap.

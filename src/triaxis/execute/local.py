@@ -135,8 +135,7 @@ class LocalPool:
             worker.process.join(timeout=5)
             code = worker.process.exitcode
             self._discard(worker)
-            died = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-            yield self._again_or_failed(job, f"its process died ({died})")
+            yield self._again_or_failed(job, f"its process {_death(code)}")
             return
         if kind == "measured":
             yield Event(job.id, "measured", value)
@@ -169,6 +168,15 @@ class LocalPool:
         worker.process.kill()
         worker.process.join()
         worker.pipe.close()
+
+
+def _death(code: int | None) -> str:
+    if code == -signal.SIGKILL:  # nobody can tell more: whoever is killed so says nothing any more
+        return (
+            "was killed (SIGKILL), by the system where memory ran out: lower optimization.micro_batch_size or "
+            "evaluation.batch_size, or run fewer at once (--jobs)"
+        )
+    return f"died ({signal.Signals(-code).name if code is not None and code < 0 else f'exit code {code}'})"
 
 
 @contextlib.contextmanager

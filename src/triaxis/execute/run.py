@@ -33,6 +33,7 @@ from triaxis.axes.optimization.diagnostics import (
 )
 from triaxis.evaluate import Ngrams, Question, measure, questions
 from triaxis.execute.job import Job, Measured
+from triaxis.execute.memory import EVALUATING, LOADING, TRAINING, memory_told
 from triaxis.records.paths import disk_full
 from triaxis.tasks import read_from
 from triaxis.types import Checkpoint, NotEstimable, RunFailed, TriaxisError
@@ -40,6 +41,8 @@ from triaxis.types import Checkpoint, NotEstimable, RunFailed, TriaxisError
 STATE = "resume.pt"
 HELD_OUT = 64  # rows
 OF_BASE = "the base is looked at without rows: it serves runs with different data"
+# Settings that came after diagnostics were kept: at their default they must not ask for what is there once more.
+LATER = (("weight_distance", "each", True),)
 SAME_LOSS = 1e-3  # relative: a run that was trained again on another machine is the same to rounding
 
 
@@ -93,6 +96,7 @@ class _Reached:
     tokens: int  # in forward passes, padding not counted
 
 
+@memory_told(TRAINING)
 def _train(training: Training, step: int, job: Job, rows: Sequence[Row]) -> _Reached:
     began, before = time.perf_counter(), training.step
     point = training.run_to(step)
@@ -111,6 +115,7 @@ class Prepared(NamedTuple):
     training: Training
 
 
+@memory_told(LOADING)
 def prepare(job: Job) -> Prepared:
     """The base, its tokenizer, what the run trains on and its training at step 0; one thread from here on."""
     model, tokenizer = _base(job)
@@ -297,9 +302,16 @@ def questions_for(
     later = {"few_shot": evaluation.get("few_shot", 0), "stop": evaluation.get("stop", ())}
     asked = questions(tasks, tokenizer, **chosen, **later)
     unknown = tokenizer.unk_token_id
+    if unknown in (tokenizer.eos_token_id, tokenizer.bos_token_id):
+        unknown = None  # byte-level: every text can be written
     for question in asked:
         if unknown is not None and unknown in (*question.prompt, *(t for c in question.choices for t in c)):
             raise TriaxisError(f"{question.example.id}: asks with a word that the base's tokenizer doesn't know")
+        if len(question.prompt) >= context:
+            raise TriaxisError(
+                f"{question.example.id}: its prompt has {len(question.prompt)} tokens, and the context is {context}; "
+                "take a task with shorter prompts, or a model with a longer context"
+            )
         if len(question.prompt) + question.room > context:
             few = f" or evaluation.few_shot ({evaluation['few_shot']})" if evaluation.get("few_shot") else ""
             raise TriaxisError(
@@ -313,6 +325,7 @@ def _axis(job: Job, axis: str) -> dict[str, Any]:
     return {k.removeprefix(f"{axis}."): v for k, v in job.settings.items() if k.startswith(f"{axis}.")}
 
 
+@memory_told(EVALUATING)
 def _measured(
     job: Job,
     point: Checkpoint,
@@ -390,7 +403,11 @@ def diagnostic_seconds(job: Job, run: Prepared, step: float, most: float) -> dic
 
 def with_defaults(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Diagnostics by name with all of their settings, those that are not given at their default."""
-    return {d.name: settings_of(d) | dict(asked[d.name]) for d in DIAGNOSTICS if d.name in asked}
+    told = {d.name: settings_of(d) | dict(asked[d.name]) for d in DIAGNOSTICS if d.name in asked}
+    for name, key, default in LATER:
+        if told.get(name, {}).get(key) == default:
+            del told[name][key]
+    return told
 
 
 def diagnostics_told(job: Job) -> list[tuple[str, str, Mapping[str, Any]]]:

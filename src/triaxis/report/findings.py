@@ -25,6 +25,7 @@ QUESTION_WORDS = {
     "capability": "What a base can do against how large it is",
     "emergence": "Threshold or smooth growth with size",
     "reliance": "Reliance on the surface of the tasks",
+    "samples": "One of several samples right",
     "cost": "What the gain costs",
     "judge": "Do the refusal detector and the judge agree",
 }

@@ -20,6 +20,7 @@ from triaxis.analyze.questions import (
     noise,
     optimum,
     reliance,
+    samples,
     saturation,
     slopes,
     surface,
@@ -41,6 +42,7 @@ QUESTIONS: tuple[Callable[[Evidence], Sequence[Finding]], ...] = (
     capability.findings,
     emergence.findings,
     reliance.findings,
+    samples.findings,
     cost.findings,
     judge.findings,
 )

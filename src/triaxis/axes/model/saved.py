@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from triaxis.axes.model.loading import PICKLES, config_of, load_base, load_tokenizer, look_at
+from triaxis.axes.model.loading import config_of, load_base, load_tokenizer, look_at
 from triaxis.axes.model.places import fingerprint
 from triaxis.axes.model.settings import ModelSettings
+from triaxis.axes.model.weights import PICKLES
 from triaxis.types import TriaxisError
 
 if TYPE_CHECKING:
