@@ -32,6 +32,7 @@ NoiseKind = Literal[
 NOISE_KINDS: tuple[NoiseKind, ...] = get_args(NoiseKind)
 Level = str | int | float | bool
 Scale = Literal["points", "logit"]
+Sharding = Literal["ddp", "fsdp"]  # of a run over processes: a copy of the model in each, or a piece of it
 Estimand = Literal["gain", "best", "mean"]
 Decision = Literal["supported", "refuted", "inconclusive", "not testable"]
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from triaxis.execute.engine import Engine, Event
 from triaxis.execute.job import Job, Measured
+from triaxis.execute.layout import ALONE, Layout
 from triaxis.records import Diagnostics, Store
 from triaxis.study import OF_BASES, Run, Study, default_of
 from triaxis.types import Level
@@ -24,7 +25,6 @@ STATES: dict[str, Literal["waiting", "running", "done", "failed"]] = {
     "done": "done",
     "failed": "failed",
 }
-WORK = "triaxis.execute.run:follow"  # by name: torch is loaded where it runs, not here
 BASE = "base:"  # how the job that measures a base is called
 
 
@@ -38,7 +38,9 @@ class Conducted:
     stopped: str  # why it ended before its runs did; empty if it didn't
 
 
-def conduct(study: Study, store: Store, engine: Engine, watcher: Watcher = lambda event: None) -> Conducted:
+def conduct(
+    study: Study, store: Store, engine: Engine, watcher: Watcher = lambda event: None, layout: Layout = ALONE
+) -> Conducted:
     """Measure what the store does not hold yet, and say how the study stands.
 
     Bases come first, then the runs seed by seed, so that a study stopped early is still balanced. A run that fails is
@@ -47,12 +49,12 @@ def conduct(study: Study, store: Store, engine: Engine, watcher: Watcher = lambd
     """
     runs = {run.id: run for run in study.runs()}
     store.add_runs((r.id, r.seed, study.name, r.condition.levels, r.condition.settings) for r in runs.values())
-    jobs = list(to_do(study, store))
+    jobs = [replace(job, layout=layout) for job in to_do(study, store)]
     unmeasured = {id for id, run in runs.items() if not _measured(store, run)}
     for job in jobs:
         if job.id in unmeasured:
             store.mark(job.id, "waiting")  # a process that was killed leaves its runs as running
-        engine.submit(job.id, WORK, partial(_as_it_stands, job, store, evaluation_id(study)))
+        engine.submit(job.id, layout.work, partial(_as_it_stands, job, store, evaluation_id(study)))
     began, stopped = time.monotonic(), ""
     try:
         for event in engine.watch():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from triaxis.execute.layout import ALONE, Layout
 from triaxis.types import Checkpoint, Level, NotEstimable, Reading, Record
 
 
@@ -25,6 +26,7 @@ class Job:
     diagnostics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # asked for, with their settings
     diagnosed: Mapping[int, frozenset[str]] = field(default_factory=dict)  # by step, those that are already safe
     losses: Mapping[int, float | None] = field(default_factory=dict)  # of the steps whose records are safe
+    layout: Layout = ALONE  # over processes
 
     def to_diagnose(self, step: int) -> tuple[str, ...]:
         """The diagnostics that a checkpoint still lacks."""

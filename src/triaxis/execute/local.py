@@ -16,8 +16,8 @@ from multiprocessing.context import SpawnProcess
 from pickle import UnpicklingError
 from typing import Any
 
-from triaxis.execute.engine import Ending, Event, State, imported
-from triaxis.types import DiskFull, RunFailed, TriaxisError
+from triaxis.execute.engine import Ending, Event, State, imported, told
+from triaxis.types import DiskFull
 
 THREADS = {
     "OMP_NUM_THREADS": "1",
@@ -207,13 +207,8 @@ def _serve(pipe: Connection, parent: int) -> None:
                 pipe.send(("done", None))
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 raise
-            except DiskFull as error:
-                pipe.send(("full", str(error)))
-            except (TriaxisError, RunFailed) as error:
-                pipe.send(("final", str(error)))
             except Exception as error:
-                text = str(error) or "no message"
-                pipe.send(("failed", f"{type(error).__name__}: {text.splitlines()[0]}"))
+                pipe.send(told(error))
 
 
 def _die_with(parent: int) -> None:

@@ -22,6 +22,7 @@ from triaxis.axes.data import TrainingExample, check_apart, held_out_set, traini
 from triaxis.axes.model import ModelSettings, adapt, embeddings, load_base
 from triaxis.axes.model.lab import PRETRAINING, Pretraining, lab_tokenizer, new_model, pretraining_rows, save_base
 from triaxis.axes.optimization import Batch, Recipe, Row, Training, batches_per_epoch, collate, order, pack
+from triaxis.axes.optimization.crew import ALONE, Crew
 from triaxis.axes.optimization.diagnostics import (
     DIAGNOSTICS,
     PREFIX,
@@ -31,6 +32,7 @@ from triaxis.axes.optimization.diagnostics import (
     run_diagnostics,
     settings_of,
 )
+from triaxis.axes.optimization.led import Led
 from triaxis.evaluate import Ngrams, Question, measure, questions
 from triaxis.execute.job import Job, Measured
 from triaxis.execute.memory import EVALUATING, LOADING, TRAINING, memory_told
@@ -39,6 +41,7 @@ from triaxis.tasks import read_from
 from triaxis.types import Checkpoint, NotEstimable, RunFailed, TriaxisError
 
 STATE = "resume.pt"
+PREPARE = "prepare"  # what the first of several processes tells the others to do
 HELD_OUT = 64  # rows
 OF_BASE = "the base is looked at without rows: it serves runs with different data"
 # Settings that came after diagnostics were kept: at their default they must not ask for what is there once more.
@@ -46,20 +49,21 @@ LATER = (("weight_distance", "each", True),)
 SAME_LOSS = 1e-3  # relative: a run that was trained again on another machine is the same to rounding
 
 
-def follow(job: Job) -> Iterator[Measured]:
+def follow(job: Job, crew: Crew = ALONE) -> Iterator[Measured]:
     """Train a run through the steps of its trajectory and measure each that isn't done; a pure function of the job.
 
     A checkpoint's state is written, with what the training up to it came to, before it is measured, so whoever
     consumes this must have a measurement safe before asking for the next. A base is a job whose only step is 0.
+    The first of several processes does all of it; in the training the others `assist`.
     Raises RunFailed where the loss is not finite, TriaxisError where the settings can't be followed or what is read is
     no longer what was checked.
     """
     check_read(job.read)
     if job.steps == (0,):
-        yield _of_base(job)
+        yield _of_base(job, crew)
         return
     missing = [step for step in job.steps if step > 0 and job.lacks(step)]
-    run = prepare(job)
+    run = prepare(job, crew)
     model, tokenizer, examples, rows, training = run
     asked = _asked(job, model, tokenizer)
     check_apart(examples, (question.example for question in asked))
@@ -116,16 +120,31 @@ class Prepared(NamedTuple):
 
 
 @memory_told(LOADING)
-def prepare(job: Job) -> Prepared:
+def prepare(job: Job, crew: Crew = ALONE) -> Prepared:
     """The base, its tokenizer, what the run trains on and its training at step 0; one thread from here on."""
+    crew.tell(PREPARE, job)
     model, tokenizer = _base(job)
     examples = training_set(_axis(job, "data"), job.seed)
     rows = [render(example, tokenizer) for example in examples]
     _check_rows(rows, model)
     adapt(model, ModelSettings.of(_axis(job, "model")), job.seed)
-    batches = batcher(job, rows, tokenizer.pad_token_id)
+    batches = batcher(job, rows, tokenizer.pad_token_id, crew)
     _check_end(batches(0), tokenizer.eos_token_id)
-    return Prepared(model, tokenizer, examples, rows, Training(model, batches, recipe(job)))
+    kind = Led if crew.size > 1 and crew.first else Training
+    return Prepared(model, tokenizer, examples, rows, kind(model, batches, recipe(job), crew))
+
+
+def assist(crew: Crew) -> None:
+    """What the processes of a crew do but for the first: prepare what it prepares, and train when it trains."""
+    training: Training | None = None
+    while True:
+        name, *given = crew.heard()
+        if name == PREPARE:
+            [job] = given
+            training = None  # the last run's makes room
+            training = prepare(job, replace(crew, sharding=job.layout.sharding)).training
+        else:
+            getattr(training, name)(*given)
 
 
 def _check_rows(rows: Sequence[Row], model: PreTrainedModel) -> None:
@@ -258,13 +277,16 @@ def _check_kept(example: TrainingExample, completion: Sequence[int], tokenizer: 
         )
 
 
-def batcher(job: Job, rows: Sequence[Row], pad: int) -> Callable[[int], list[Batch]]:
-    """The micro-batches of each optimizer step: the run's order, padded, or laid end to end where packing is on."""
+def batcher(job: Job, rows: Sequence[Row], pad: int, crew: Crew = ALONE) -> Callable[[int], list[Batch]]:
+    """The micro-batches of each optimizer step: the run's order, padded, or laid end to end where packing is on.
+
+    Of several processes each has every so many-th row of a batch; of a ragged last one perhaps none.
+    """
     micro = int(job.settings["optimization.micro_batch_size"])
     length = max(len(r.tokens) for r in rows) if job.settings["optimization.packing"] else None
 
     def of(step: int) -> list[Batch]:
-        members = [rows[i] for i in _members(job, len(rows), step)]
+        members = [rows[i] for i in _members(job, len(rows), step)][crew.rank :: crew.size]
         parts = [members[i : i + micro] for i in range(0, len(members), micro)]
         return [collate(p, pad) if length is None else pack(p, pad, length) for p in parts]
 
@@ -415,9 +437,11 @@ def diagnostics_told(job: Job) -> list[tuple[str, str, Mapping[str, Any]]]:
     return [(d.name, d.costs, job.diagnostics[d.name]) for d in DIAGNOSTICS if d.name in job.diagnostics]
 
 
-def _of_base(job: Job) -> Measured:
+def _of_base(job: Job, crew: Crew) -> Measured:
     """The base alone. It serves runs with different data, so that it has the diagnostics that look at no row."""
     model, tokenizer = _base(job)
+    if crew.device is not None:
+        model.to(crew.device)
     asked = _asked(job, model, tokenizer)
     inputs = Inputs(base=copy_weights(model), missing=dict.fromkeys(("training", "held_out"), OF_BASE))
     return _measured(job, Checkpoint(0), model, tokenizer, asked, None, inputs)
@@ -431,7 +455,7 @@ def _resume(training: Training, job: Job) -> _Reached | None:
     if job.state is None or not (path := Path(job.state) / STATE).exists():
         return None
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
         before = [s for s in job.steps if 0 < s < state["training"]["step"]]
         if any(map(job.lacks, before)) or state["training"]["step"] not in job.steps:
             return None

@@ -128,15 +128,21 @@ class Store:
 
     @classmethod
     def create(
-        cls, path: str | Path, study_yaml: str, study_json: Mapping[str, Any], settings: Iterable[SettingLike]
+        cls,
+        path: str | Path,
+        study_yaml: str,
+        study_json: Mapping[str, Any],
+        settings: Iterable[SettingLike],
+        how: str = "",
     ) -> Self:
         """Open a study's folder for writing, making it where there is none; the study in it becomes this one.
 
+        `how` says how it is carried out where that isn't as by default; checkpoints are told to be measured with it.
         Raises TriaxisError where the folder holds something else, can't be written to, or another process has it.
         """
         folder = Path(path)
         make_folder(folder)
-        store = cls._writer(folder)
+        store = cls._writer(folder, how)
         try:
             write_atomically(folder / "study.yaml", study_yaml.encode())
             rows = [(s.name, json.dumps(s.value), s.source, place) for place, s in enumerate(settings)]
@@ -162,13 +168,13 @@ class Store:
         return cls._writer(folder)
 
     @classmethod
-    def _writer(cls, folder: Path) -> Self:
+    def _writer(cls, folder: Path, how: str = "") -> Self:
         lock, connection = locked(folder), None
         try:
             connection = connect_writer(folder / DATABASE)
             store = cls(folder, connection, lock)
             with store._change():
-                store._version = versions.remember(connection)
+                store._version = versions.remember(connection, how)
         except BaseException:
             if connection is not None:
                 connection.close()

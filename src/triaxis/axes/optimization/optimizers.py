@@ -104,4 +104,5 @@ def clip(module: nn.Module, limit: float | None) -> float | None:
     """Clip the gradient's 2-norm to `limit` in place and give back the norm before; None where nothing is clipped."""
     if limit is None:
         return None
-    return float(torch.nn.utils.clip_grad_norm_(trainable(module), limit))
+    norm = torch.nn.utils.clip_grad_norm_(trainable(module), limit)
+    return float(getattr(norm, "full_tensor", lambda: norm)())  # of a model in pieces, over all of them
