@@ -54,6 +54,7 @@ def check(
         "runs": total.runs,
         "train_tokens": total.train_tokens,
         "generated_tokens": total.generated_tokens,
+        **({"generated_tokens_least": total.generated_least} if declared.evaluation.adaptive else {}),
         "minutes": round(minutes, 2),
         "jobs": processes,
         "minutes_longest_run": round(longest.minutes(1), 2),
@@ -87,6 +88,11 @@ def check(
         print(f"  {run.id}  steps {' '.join(map(str, run.steps))}")
     print("\nCost on this machine, estimated from a calibration of a few seconds")
     print(f"  {total.train_tokens:,} tokens trained, {total.generated_tokens:,} generated")
+    if declared.evaluation.adaptive and total.generated_tokens:
+        saved = 100 * (1 - total.generated_least / total.generated_tokens)
+        print(
+            f"  generated: that at most, {total.generated_least:,} at least ({saved:.0f} % saved), as gains are settled"
+        )
     print(f"  about {minutes:.1f} minutes with {processes} processes; the longest run alone {longest.minutes(1):.1f}")
     print(f"  about {total.disk_bytes / 1e6:.1f} MB on disk")
     _print_diagnostics(diagnostics)

@@ -25,6 +25,8 @@ class Job:
     diagnostics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # asked for, with their settings
     diagnosed: Mapping[int, frozenset[str]] = field(default_factory=dict)  # by step, those that are already safe
     losses: Mapping[int, float | None] = field(default_factory=dict)  # of the steps whose records are safe
+    # Of an adaptive evaluation: the base's score on each item, by task and mode.
+    base_scores: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
 
     def to_diagnose(self, step: int) -> tuple[str, ...]:
         """The diagnostics that a checkpoint still lacks."""
