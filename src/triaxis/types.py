@@ -149,6 +149,10 @@ class Record:
     batch_size: int | None = None  # responses that were asked for at a time
     dtype: str | None = None  # of the weights that answered
     temperature: float | None = None  # None where nothing was drawn: a choice by its likelihood
+    asked_at: int | None = None  # adaptive evaluation: the item's place in the order of asking, from 0
+    asked_of: int | None = None  # items of the task that are there to be asked
+    pilot: bool | None = None  # the item is one of those that are asked at every checkpoint
+    smallest_effect: float | None = None  # beyond or within which a gain is settled
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,33 @@ class Dip:
 
 
 @dataclass(frozen=True)
+class CellGain:
+    """One run at one checkpoint on one task of an adaptive evaluation: its gain over all items of the pool.
+
+    The interval is that of a confidence sequence: it holds wherever asking stopped, at 95 % for this cell, and is of
+    this pool of items alone.
+    """
+
+    run: str
+    source: str
+    step: int
+    task: str
+    group: str
+    mode: str
+    asked: int  # items
+    of: int  # items of the pool
+    gain: Interval | NotEstimable
+    settled: Literal["above", "below", "inside", ""]  # the smallest effect, minus it, the two; empty: not settled
+    smallest_effect: float
+    tokens: float = 0.0  # generated for it
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped before all items were asked."""
+        return self.asked < self.of
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """What one run has come to on one task, or (`task` empty) on the mean of a group's tasks.
 
@@ -224,6 +255,7 @@ class Trajectory:
     tau_from: str  # "seeds" or "default"
     below_probability: float | None = None  # that it ends below its base; None without a shape
     in_dip_probability: float | None = None  # that it does so after a dip, and does not only go on falling
+    stopped: tuple[int, ...] = ()  # cells (runs x tasks) stopped early, one a step; empty: not an adaptive evaluation
 
 
 @dataclass(frozen=True)
@@ -322,6 +354,7 @@ class GroupSummary:
     accuracy_finished: float | None
     source: str = ""
     mode: str = "default"
+    stopped: int | None = None  # cells (runs x tasks) stopped early at that step; None: not an adaptive evaluation
 
 
 @dataclass(frozen=True)
@@ -339,3 +372,4 @@ class Analysis:
     factors: Mapping[str, tuple[Level, ...]]  # what varied
     n_records: int
     seed: int  # of every resampling and simulation in it
+    gains: tuple[CellGain, ...] = ()  # of an adaptive evaluation

@@ -95,10 +95,13 @@ class Panel:
 
 
 def build(table: Table) -> Panel:
-    """The panel of a validated table. Raises TriaxisError where an accuracy is said to be better when lower."""
+    """The panel of a validated table, of an adaptive evaluation on its pilot items alone.
+
+    Raises TriaxisError where an accuracy is said to be better when lower.
+    """
     _refuse_lower_accuracy(table.arrow)
     told: list[str] = []
-    arrow, judged = with_judged(apart(table.arrow, told), told)
+    arrow, judged = with_judged(apart(pilot_rows(table.arrow), told), told)
     factors = dict(table.factors)
     columns = {
         name: coded(arrow, name, default)
@@ -131,6 +134,14 @@ def build(table: Table) -> Panel:
     panel = _join(curves, owners, columns, factors, table.n_rows)
     panel.warnings.extend(told)
     return replace(panel, judged=judged)
+
+
+def pilot_rows(arrow: pa.Table) -> pa.Table:
+    """The rows that ordinary statistics may read: all but those of items that an adaptive evaluation asks of some
+    checkpoints and not of others, which depends on what was answered (analyze/stopped.py)."""
+    if "pilot" not in arrow.column_names:
+        return arrow
+    return arrow.filter(pc.fill_null(arrow.column("pilot"), True))
 
 
 def _refuse_lower_accuracy(arrow: pa.Table) -> None:

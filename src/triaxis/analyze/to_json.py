@@ -7,7 +7,18 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from triaxis.records.columns import DIAGNOSTIC
-from triaxis.types import Analysis, Dip, Effect, Finding, GroupSummary, Interval, NotEstimable, Trajectory, Verdict
+from triaxis.types import (
+    Analysis,
+    CellGain,
+    Dip,
+    Effect,
+    Finding,
+    GroupSummary,
+    Interval,
+    NotEstimable,
+    Trajectory,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from triaxis.records.store import DiagnosticRow
@@ -31,6 +42,7 @@ def to_json(analysis: Analysis, diagnostics: Iterable[DiagnosticRow] = ()) -> di
             "findings": [_finding(f) for f in analysis.findings],
             "claims": [_verdict(v) for v in analysis.verdicts],
             "diagnostics": [_diagnostic(row) for row in diagnostics],
+            "gains": [_gain(cell) for cell in analysis.gains],
             "factors": {name: list(levels) for name, levels in analysis.factors.items()},
             "n_records": analysis.n_records,
             "seed": analysis.seed,
@@ -91,6 +103,7 @@ def _trajectory(t: Trajectory) -> dict[str, Any]:
         "regain_probability": _value(t.regain_probability),
         "net_gain": _value(t.net_gain),
         "tau": {"value": t.tau, "from": t.tau_from},
+        "stopped_early": list(t.stopped),
     }
 
 
@@ -178,6 +191,24 @@ def _summary(s: GroupSummary) -> dict[str, Any]:
         "unparsed": s.unparsed,
         "refused": s.refused,
         "accuracy_finished": s.accuracy_finished,
+        "stopped_early": s.stopped,
+    }
+
+
+def _gain(cell: CellGain) -> dict[str, Any]:
+    return {
+        "run": cell.run,
+        "source": cell.source,
+        "step": cell.step,
+        "task": cell.task,
+        "group": cell.group,
+        "mode": cell.mode,
+        "asked": cell.asked,
+        "of": cell.of,
+        "stopped_early": cell.stopped,
+        "gain": _value(cell.gain),
+        "settled": cell.settled,
+        "smallest_effect": cell.smallest_effect,
     }
 
 

@@ -231,6 +231,7 @@ def _assemble(
         tau_from=noise.source if shape else "default",
         below_probability=shape.below_probability if shape else None,
         in_dip_probability=shape.in_dip_probability if shape else None,
+        stopped=(),
     )
 
 

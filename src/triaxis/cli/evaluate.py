@@ -53,6 +53,7 @@ def evaluate(
     read = {name: about for names in asking.tasks.values() for name in names if (about := read_from(name))}
     check_folder_of(out, asking, read)
     asks = _asks(asking, read, points, told)
+    _note_in_full(asks)
     with _opened(out, asking, read, tasks) as store:
         failed = _measure(asks, told, store, jobs)
         if not failed:
@@ -135,6 +136,14 @@ def _measure(asks: list[Ask], told: dict[str, RunTold], store: Store, jobs: int 
         failed = measured(left, store, make_engine(jobs or cores()), bars.heard)
     mark_runs(asks, failed, store)
     return failed
+
+
+def _note_in_full(asks: list[Ask]) -> None:
+    """Tell of runs whose checkpoints are asked every item, there being nothing to settle."""
+    bare = dict.fromkeys(ask.point.run for ask in asks if ask.point.run and not ask.base)
+    if bare and asks[0].evaluation.get("adaptive"):
+        names = ", ".join(list(bare)[:3]) + (f" and {len(bare) - 3:,} more" if len(bare) > 3 else "")
+        _note(f"{names}: every item is asked, since evaluation.adaptive compares with a base: give --base")
 
 
 def _note_without_base(store: Store) -> None:

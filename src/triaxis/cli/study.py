@@ -87,6 +87,7 @@ class _Checked:
                 "runs": total.runs,
                 "train_tokens": total.train_tokens,
                 "generated_tokens": total.generated_tokens,
+                **({"generated_tokens_least": total.generated_least} if self.study.evaluation.adaptive else {}),
                 "minutes": round(total.minutes(self.processes), 2),
                 "jobs": self.processes,
                 "minutes_longest_run": round(self.longest.minutes(1), 2),
@@ -118,6 +119,10 @@ class _Checked:
         total, alone = self.total, self.longest.minutes(1)
         print("\nCost on this machine, estimated from a calibration of a few seconds")
         print(f"  {total.train_tokens:,} tokens trained, {total.generated_tokens:,} generated")
+        if self.study.evaluation.adaptive and total.generated_tokens:
+            saved = 100 * (1 - total.generated_least / total.generated_tokens)
+            least = f"{total.generated_least:,} at least ({saved:.0f} % saved), as gains are settled"
+            print(f"  generated: that at most, {least}")
         minutes = total.minutes(self.processes)
         print(f"  about {minutes:.1f} minutes with {self.processes} processes; the longest run alone {alone:.1f}")
         print(f"  about {total.disk_bytes / 1e6:.1f} MB on disk")

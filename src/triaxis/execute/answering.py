@@ -11,14 +11,15 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from triaxis.axes.model import ModelSettings, config_of_saved, fingerprint_saved, load_saved, look_at_saved
-from triaxis.evaluate import measure
+from triaxis.evaluate import Question, measure
+from triaxis.evaluate.adaptive import answers
 from triaxis.execute.backends import agreed
 from triaxis.execute.checkpoints import Point
 from triaxis.execute.evaluation import Ask
 from triaxis.execute.memory import EVALUATING, LOADING, lacking_memory_told
 from triaxis.execute.run import check_read, questions_for
 from triaxis.records.portions import Portion
-from triaxis.types import TriaxisError
+from triaxis.types import Record, TriaxisError
 
 AXIS = "model.base: "  # before what the model axis says of a model
 
@@ -54,17 +55,21 @@ def answer(ask: Ask) -> Iterator[Answered]:
         group, task = ask.tasks[place]
         began = time.perf_counter()
         asked = questions_for({group: (task,)}, ask.evaluation, tokenizer, model.config.max_position_embeddings)
-        with lacking_memory_told(EVALUATING):
-            records = measure(
+
+        def put(part: Sequence[Question]) -> list[Record]:
+            return measure(
                 model,
                 tokenizer,
-                asked,
+                part,
                 run=ask.point.run,
                 step=ask.point.step,
                 temperature=float(ask.evaluation["temperature"]),
                 batch_size=int(ask.evaluation["batch_size"]),
                 backend=str(ask.evaluation.get("backend", "auto")),
             )
+
+        with lacking_memory_told(EVALUATING):
+            records = answers(asked, ask.evaluation, ask.base_scores if ask.needs else None, put)
         yield Answered(place, Portion(tuple(records), time.perf_counter() - began))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -51,10 +51,19 @@ def conduct(
     store.add_runs((r.id, r.seed, study.name, r.condition.levels, r.condition.settings) for r in runs.values())
     jobs = [replace(job, layout=layout) for job in to_do(study, store)]
     unmeasured = {id for id, run in runs.items() if not _measured(store, run)}
+    held = _held(study, store, jobs)
+    submitted: list[Job] = []
+
+    def submit(job: Job) -> None:
+        submitted.append(job)
+        engine.submit(job.id, layout.work, partial(_as_it_stands, job, store, evaluation_id(study)))
+
     for job in jobs:
         if job.id in unmeasured:
             store.mark(job.id, "waiting")  # a process that was killed leaves its runs as running
-        engine.submit(job.id, layout.work, partial(_as_it_stands, job, store, evaluation_id(study)))
+        if job.id not in held:
+            submit(job)
+    bases = {job.id for job in submitted if job.steps == (0,)}  # that are still to be measured
     began, stopped = time.monotonic(), ""
     try:
         for event in engine.watch():
@@ -66,11 +75,15 @@ def conduct(
             watcher(event)
             if event.kind == "measured" and not stopped:
                 stopped = _used_up(study, store, time.monotonic() - began)
-                for job in jobs if stopped else ():
+                for job in submitted if stopped else ():
                     engine.cancel(job.id)
+            if event.kind in ("done", "failed") and event.job in bases:
+                bases.remove(event.job)
+                for job in _unheld(study, store, jobs, held) if not (bases or stopped) else ():
+                    submit(job)
     finally:
         engine.close()
-    endings = {job.id: engine.collect(job.id) for job in jobs}
+    endings = {job.id: engine.collect(job.id) for job in submitted}
     states = {status.run: status.state for status in store.status()}
     failed = {job: ending.message for job, ending in endings.items() if ending.state == "failed"}
     done = sum(states[id] == "done" and id not in failed and complete(study, store, run) for id, run in runs.items())
@@ -92,6 +105,23 @@ def to_do(study: Study, store: Store) -> Iterator[Job]:
             store.mark(run.id, "done")
         if not complete(study, store, run):
             yield job_of(study, run)
+
+
+def _held(study: Study, store: Store, jobs: Sequence[Job]) -> set[str]:
+    """The runs that can't be asked yet: what an adaptive evaluation asks depends on their base, which isn't measured.
+
+    They start together, once no base is left to be measured, so that a study stopped early is still balanced.
+    """
+    if study.evaluation.adaptive is None:
+        return set()
+    there = store.bases_done(evaluation_id(study))
+    return {job.id for job in jobs if job.steps != (0,) and job.settings["model.base"] not in there}
+
+
+def _unheld(study: Study, store: Store, jobs: Sequence[Job], held: set[str]) -> list[Job]:
+    """Those of them whose base is measured by now; the others are left, as their base failed."""
+    left = _held(study, store, jobs)
+    return [job for job in jobs if job.id in held - left]
 
 
 def asked_of(study: Study) -> Mapping[str, Mapping[str, Any]]:
@@ -172,7 +202,9 @@ def _as_it_stands(job: Job, store: Store, evaluation: str) -> Job:
     done = frozenset(store.done(job.id))
     there = {step: names for step, names in store.diagnosed(job.id, job.diagnostics).items() if step in done}
     losses = {step: loss for step, loss in store.losses(job.id).items() if step in done}
-    return replace(job, done=done, state=str(store.state_dir(job.id)), diagnosed=there, losses=losses)
+    scores = store.base_scores(str(job.settings["model.base"])) if job.evaluation.get("adaptive") else {}
+    state = str(store.state_dir(job.id))
+    return replace(job, done=done, state=state, diagnosed=there, losses=losses, base_scores=scores)
 
 
 def _keep(study: Study, store: Store, job: str, measured: Measured) -> None:

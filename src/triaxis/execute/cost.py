@@ -38,6 +38,7 @@ class Cost:
     cpu_seconds: float
     disk_bytes: int
     diagnostics: Mapping[str, float] = field(default_factory=dict)  # CPU seconds of each, over all checkpoints
+    generated_least: int = 0  # of a whole study: where an adaptive evaluation stops at its pilot everywhere
 
     def minutes(self, jobs: int) -> float:
         """Wall-clock minutes with `jobs` processes."""
@@ -74,6 +75,7 @@ def estimate(study: Study, jobs: int) -> tuple[Cost, Cost]:
         + len(bases) * first.questions * BYTES_A_RECORD
         + REPORT_BYTES,
         _summed(each),
+        round(study.evaluation.pilot_share * sum(c.generated_tokens for c in each)) + len(bases) * first.evaluation,
     )
     longest = max(each, key=lambda c: c.cpu_seconds)
     _check_budget(study, longest)

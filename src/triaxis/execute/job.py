@@ -27,6 +27,8 @@ class Job:
     diagnosed: Mapping[int, frozenset[str]] = field(default_factory=dict)  # by step, those that are already safe
     losses: Mapping[int, float | None] = field(default_factory=dict)  # of the steps whose records are safe
     layout: Layout = ALONE  # over processes
+    # Of an adaptive evaluation: the base's score on each item, by task and mode.
+    base_scores: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
 
     def to_diagnose(self, step: int) -> tuple[str, ...]:
         """The diagnostics that a checkpoint still lacks."""

@@ -34,11 +34,12 @@ from triaxis.axes.optimization.diagnostics import (
 )
 from triaxis.axes.optimization.led import Led
 from triaxis.evaluate import Ngrams, Question, measure, questions
+from triaxis.evaluate.adaptive import answers
 from triaxis.execute.job import Job, Measured
 from triaxis.execute.memory import EVALUATING, LOADING, TRAINING, memory_told
 from triaxis.records.paths import disk_full
 from triaxis.tasks import read_from
-from triaxis.types import Checkpoint, NotEstimable, RunFailed, TriaxisError
+from triaxis.types import Checkpoint, NotEstimable, Record, RunFailed, TriaxisError
 
 STATE = "resume.pt"
 PREPARE = "prepare"  # what the first of several processes tells the others to do
@@ -361,17 +362,21 @@ def _measured(
     if point.step in job.done:
         return Measured(point, None, found.costs, found.values)
     began = time.perf_counter()
-    records = measure(
-        model,
-        tokenizer,
-        asked,
-        run=job.id if point.step else "",
-        step=point.step,
-        temperature=float(job.evaluation["temperature"]),
-        batch_size=int(job.evaluation["batch_size"]),
-        traces=traces,
-        backend=str(job.evaluation.get("backend", "auto")),
-    )
+
+    def ask(part: Sequence[Question]) -> list[Record]:
+        return measure(
+            model,
+            tokenizer,
+            part,
+            run=job.id if point.step else "",
+            step=point.step,
+            temperature=float(job.evaluation["temperature"]),
+            batch_size=int(job.evaluation["batch_size"]),
+            traces=traces,
+            backend=str(job.evaluation.get("backend", "auto")),
+        )
+
+    records = answers(asked, job.evaluation, job.base_scores if point.step else None, ask)
     spent = {"evaluate": (time.perf_counter() - began, sum(r.response_tokens or 0 for r in records))}
     return Measured(point, tuple(records), {**spent, **found.costs}, found.values)
 

@@ -264,6 +264,8 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
         raise TriaxisError(f"TrajectoryCallback: evaluation: {mistake}") from None
     if evaluation.judge is not None:
         raise TriaxisError("TrajectoryCallback: evaluation.judge: leave it out; judge the folder with triaxis judge")
+    if evaluation.adaptive is not None:
+        raise TriaxisError("TrajectoryCallback: evaluation: adaptive: a callback asks every item; leave it out")
     return evaluation
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from triaxis.records.columns import ACCURACY, BASE, is_factor
+from triaxis.records.columns import ACCURACY, ADAPTIVE, BASE, is_factor
 from triaxis.records.typed import codes, position
 from triaxis.types import TriaxisError
 
@@ -32,6 +32,7 @@ def check(table: pa.Table, where: Places, name: str) -> list[str]:
     columns = _Columns(table)
     _scores(table, where)
     _base_rows(table, columns, where)
+    _adaptive(table, where, name)
     cell = combined(columns["source"], columns.unit, columns["step"], columns["task"], columns["mode"])
     _no_duplicates(columns, cell, where)
     _no_mixture(table, cell, where)
@@ -136,6 +137,30 @@ def _base_rows(table: pa.Table, columns: _Columns, where: Places) -> None:
         raise TriaxisError(
             f"{where(row)}, run: empty at step {step}; only a base row (step 0) has no run: name the run"
         )
+
+
+def _adaptive(table: pa.Table, where: Places, name: str) -> None:
+    """What an adaptive evaluation says of a row is said in full: rows beyond its pilot are left out of most answers."""
+    there = [told for told in ADAPTIVE if told in table.column_names]
+    lacking = [told for told in ADAPTIVE if told not in there]
+    if there and lacking:
+        raise TriaxisError(
+            f"{name}: column '{there[0]}' is of an adaptive evaluation, and {', '.join(lacking)} are not there: "
+            "give them all, or rename it"
+        )
+    if not there:
+        return
+    empty = np.array([pc.is_null(table[told]).to_numpy() for told in there])
+    some = empty.any(axis=0) & ~empty.all(axis=0)
+    if some.any():
+        row = int(some.argmax())
+        told = there[int(empty[:, row].argmax())]
+        raise TriaxisError(f"{where(row)}, {told}: empty, and {', '.join(ADAPTIVE)} go together; give it")
+    place, total = (pc.fill_null(table[told], -1).to_numpy() for told in ("asked_at", "asked_of"))
+    late = ~empty[0] & (place >= total)
+    if late.any():
+        row = int(late.argmax())
+        raise TriaxisError(f"{where(row)}, asked_at: {place[row]} of {total[row]} items; places count from 0")
 
 
 def _no_duplicates(columns: _Columns, cell: Codes, where: Places) -> None:

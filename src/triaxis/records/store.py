@@ -397,6 +397,22 @@ class Store:
         """The records of each checkpoint that is measured and whole, apart: also where no table can be made of them."""
         return self._read(None, text)[1]
 
+    def base_scores(self, base: str) -> dict[tuple[str, str], dict[str, float]]:
+        """A base's score on each item, averaged over samples, by task and mode; empty where it isn't measured."""
+        rows = self._rows("SELECT file, bytes, sha256 FROM checkpoints WHERE run = '' AND base = ?", (base,))
+        if not rows or ("", base, 0) in self._damaged:
+            return {}
+        file, size, sha256 = rows[0]
+        columns = ("task", "mode", "item", "score")
+        try:
+            table = read_part(self.path / "records" / file, size, sha256, text=False).select(columns)
+        except DamagedPart:
+            return {}
+        listed: dict[tuple[str, str], dict[str, list[float]]] = {}
+        for task, mode, item, score in zip(*(table[name].to_pylist() for name in columns), strict=True):
+            listed.setdefault((task, mode), {}).setdefault(item, []).append(score)
+        return {cell: {item: sum(s) / len(s) for item, s in of.items()} for cell, of in listed.items()}
+
     def diagnosed(self, run: str, asked: Mapping[str, Mapping[str, Any]], base: str = "") -> dict[int, frozenset[str]]:
         """By step, which of the diagnostics that are asked for are there, with the settings that are asked for."""
         wanted = {name: _as_asked(settings) for name, settings in asked.items()}

@@ -33,7 +33,7 @@ from triaxis.study.axes import (
 )
 from triaxis.study.design import Design, Exclusion, Point, combinations
 from triaxis.study.diagnostics import Diagnostics, diagnostics_of
-from triaxis.study.evaluation import Budget, Evaluation
+from triaxis.study.evaluation import Adaptive, Budget, Evaluation
 from triaxis.study.fields import AS_IS, MAX_WHOLE, Names, Range, Strict, Value
 from triaxis.study.identify import Identification, identify
 from triaxis.study.ids import run_id
@@ -168,10 +168,10 @@ class Study(Strict):
         values: dict[str, Any] = {"name": self.name, "seeds": self.seeds, **axes}
         values |= {f"design.{key}": getattr(self.design, key) for key in self.design.keys}
         values |= {f"tasks.{group}": names for group, names in self.tasks.items()}
-        for section in ("trajectory", "evaluation", "budget"):
+        for section in ("trajectory", "budget"):
             values |= {f"{section}.{key}": value for key, value in getattr(self, section)}
-        judge = values.pop("evaluation.judge")
-        values |= {f"evaluation.judge.{key}": value for key, value in judge or ()}
+        values |= {f"evaluation.{key}": value for key, value in self.evaluation.told.items()}
+        values |= {f"evaluation.judge.{key}": value for key, value in self.evaluation.judge or ()}
         values["diagnostics"] = tuple(self.diagnostics)
         for name, chosen in self.diagnostics.items():
             values |= {f"diagnostics.{name}.{key}": value for key, value in chosen.items()}
@@ -185,10 +185,14 @@ class Study(Strict):
         content = getattr(self, section)
         if name.startswith("evaluation.judge."):
             content, key = self.evaluation.judge, key.partition(".")[2]
+        elif section == "evaluation":
+            if not self.evaluation.gives(key):
+                return "default"
+            key = key.partition(".")[0]
         keys = content if isinstance(content, dict) else getattr(content, "model_fields_set", ())
         if section not in self.model_fields_set or (key and section != "diagnostics" and key not in keys):
             return "default"
-        return "user" if {name, section} & self._user else "study"
+        return "user" if {name, section, f"{section}.{key}"} & self._user else "study"
 
     @cached_property
     def _center(self) -> Point:
@@ -383,6 +387,7 @@ def _keys() -> dict[str, list[str]]:
         "trajectory": Trajectory,
         "evaluation": Evaluation,
         "evaluation.judge": JudgeSettings,
+        "evaluation.adaptive": Adaptive,
         "budget": Budget,
     }
     return {"": list(Study.model_fields), "elsewhere": list(SETTINGS)} | {
