@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from analyze_cases import check_json
-from triaxis.analyze import analyze
+from triaxis.analyze import analyze, to_json
 from triaxis.analyze.analysis import evidence_of
 from triaxis.analyze.dense import build
 from triaxis.analyze.paths import task_paths
 from triaxis.analyze.questions import samples
 from triaxis.records import make_table
+from triaxis.records.store import DiagnosticRow
 from triaxis.types import Interval, NotEstimable
 
 
@@ -92,3 +93,16 @@ def test_the_analysis_and_its_json_have_it():
     found = [f for f in analysis.findings if f.question == "samples"]
     assert len(found) == 4 and all(isinstance(f.estimate, Interval) for f in found)
     check_json(analysis)
+
+
+def test_the_json_has_the_diagnostics_of_a_folder_beside_what_is_inferred():
+    rows = [
+        DiagnosticRow("r0", "", 10, "diagnostic.gradient_norm", 0.5, None, 0.75, "nats", "norm", ""),
+        DiagnosticRow("", "lab:weak", 0, "diagnostic.held_out_loss", None, None, None, "", "", "no row"),
+    ]
+    found = to_json(analyze(table(drawn(7, np.full((2, 6), 0.5), k=2))), rows)
+    assert found["diagnostics"] == [
+        {"run": "r0", "model.base": "", "step": 10, "name": "gradient_norm", "value": 0.5, "low": None, "high": 0.75,
+         "unit": "nats", "method": "norm"},
+        {"run": "", "model.base": "lab:weak", "step": 0, "name": "held_out_loss", "not_estimable": "no row"},
+    ]  # fmt: skip
