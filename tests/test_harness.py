@@ -166,6 +166,20 @@ def _told(record):
     return record.item, record.sample, record.outcome, record.score, record.response_tokens, record.finished
 
 
+def test_a_response_is_not_carried_on_beyond_its_stop_string(here, model, monkeypatch, tmp_path):
+    """What the model itself says in the middle of a response is made the stop string."""
+    plain = answered(asked_of("lm_eval:gen.yaml", model[1], 1), *model)[0]
+    middle = len(plain.text) // 2
+    stop = plain.text[middle : middle + 2]
+    text = (here / "gen.yaml").read_text().replace('["\\n\\n", "Question:"]', json.dumps([stop]))
+    (tmp_path / "stopped.yaml").write_text(text.replace("common.yaml", str(here / "common.yaml")))
+    seen = []
+    monkeypatch.setattr("triaxis.evaluate.harness._kept", lambda *asked: seen.append(asked[1]) or _kept(*asked))
+    record = answered(asked_of(f"lm_eval:{tmp_path}/stopped.yaml", model[1], 1), *model)[0]
+    assert stop.strip() and record.finished and record.text == plain.text[: plain.text.index(stop)]
+    assert len(seen[0].tokens) == record.response_tokens < plain.response_tokens == 24
+
+
 TEXTS = [  # a response, whether it ended by itself; what is kept of it, what is judged
     (" 12\n\nQuestion: more", False, " 12", " 12"),
     ("12 Question: more\n\n", True, "12 ", "12 "),
@@ -327,9 +341,17 @@ def test_a_template_that_opens_a_thought_is_no_place_for_a_choice(here):
 
 def test_what_an_evaluation_says_and_a_task_overrules_is_told(here):
     task = get_task("lm_eval:gen.yaml")
-    told = notes_on(task, "general", Evaluation(max_new_tokens=2048, temperature=0.6, samples=4, few_shot=2))
-    for part in ("exact_match,first; it also has exact_match,last", "few_shot does not hold", "may have 24 tokens",
-                 "at temperature 0,", "without the chat template"):  # fmt: skip
+    told = notes_on(
+        task, "general", Evaluation(max_new_tokens=2048, temperature=0.6, samples=4, few_shot=2, stop=("END",))
+    )
+    for part in (
+        "exact_match,first; it also has exact_match,last",
+        "few_shot does not hold",
+        "stop does not hold",
+        "may have 24 tokens",
+        "at temperature 0,",
+        "without the chat template",
+    ):
         assert sum(part in line for line in told) == 1, part
     assert any(
         "drawn from what it asks" in line

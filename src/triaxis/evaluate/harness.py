@@ -17,6 +17,7 @@ from triaxis.evaluate.behaviours import Ngrams
 from triaxis.evaluate.generate import Response
 from triaxis.evaluate.likelihood import Pair, scored
 from triaxis.evaluate.measure import LIKELIHOOD, How, Question, opened_thought
+from triaxis.evaluate.stops import Stops
 from triaxis.tasks.harness import HarnessTask, written
 from triaxis.tasks.verify import THINK, THINK_END
 from triaxis.types import Item, Record, TriaxisError
@@ -177,11 +178,14 @@ def _generated(
     eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     backend = open_backend(how.backend, model, eos=eos, pad=pad, batch_size=how.batch_size)
     how, temperature = how._replace(backend=backend.name), how.temperature or 0.0
+    # They end at the latest where the text is cut (`_kept`): white space at the beginning of a reply ends none here.
+    stops = Stops(tokenizer, [_stops(q) for q in asked], [bool(q.prefilled) for q in asked])
     responses = backend.answer(
         [q.prompt for q in asked],
         max_new_tokens=[q.max_new_tokens for q in asked],
         temperature=temperature,
         seeds=[_stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if temperature > 0 else None,
+        stops=stops if stops.any else None,
     )
     records = []
     for question, response in zip(asked, responses, strict=True):
@@ -189,6 +193,11 @@ def _generated(
         copied = None if traces is None else traces.share(text)
         records.append(_record(question, run, step, text, finished, tokens, how, copied=copied))
     return records
+
+
+def _stops(question: Question) -> tuple[str, ...]:
+    generation = _task(question).generation
+    return generation.stops if generation else ()
 
 
 def _kept(question: Question, response: Response, tokenizer: PreTrainedTokenizerBase) -> tuple[str, int, bool]:

@@ -494,7 +494,11 @@ def notes_on(task: HarnessTask, group: str, evaluation: Evaluation) -> list[str]
         )
     if task.generation is None:
         return notes
-    limit, _, temperature = task.generation
+    limit, stops, temperature = task.generation
+    if other := [stop for stop in evaluation.stop if stop not in stops]:
+        notes.append(
+            f"{where}: evaluation.stop does not hold for it: {other[0]!r} is none of the task's own stop strings"
+        )
     if evaluation.max_new_tokens not in ("auto", limit):
         notes.append(
             f"{where}: its responses may have {limit} tokens, and not evaluation.max_new_tokens (max_gen_toks=..)"
