@@ -43,20 +43,22 @@ def run(
     study: Annotated[Path, typer.Argument(help="The study, a YAML file.")],
     out: Annotated[Path | None, typer.Option(help="The study's folder; its name by default.")] = None,
     jobs: Jobs = None,
+    branching: Annotated[bool, typer.Option(help="Train what runs share once; the records are the same.")] = True,
 ) -> None:
     """Run a study, or go on with it: runs that are done are not run again."""
     from triaxis.study import load_study
 
     declared = load_study(study)
-    _carry_out(declared, study.read_text(encoding="utf-8"), out or Path(declared.name), jobs)
+    _carry_out(declared, study.read_text(encoding="utf-8"), out or Path(declared.name), jobs, branching)
 
 
-def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
+def _carry_out(study: Study, text: str, out: Path, jobs: int | None, branching: bool = True) -> None:
     from rich.console import Console
 
     from triaxis.cli.folder import as_stored, refuse_elsewhere
     from triaxis.cli.output import write_outputs
     from triaxis.cli.progress import Progress
+    from triaxis.cli.saving import told_saving
     from triaxis.execute.check import checked
     from triaxis.execute.engines import cores
     from triaxis.records import Store
@@ -70,7 +72,9 @@ def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
     if study.budget.minutes is not None or study.budget.disk_gb is not None:
         from triaxis.execute.cost import estimate
 
-        estimate(study, processes)  # refuses a budget that can't hold one run, before the folder becomes this study's
+        estimate(
+            study, processes, branching
+        )  # refuses a budget that can't hold one run, before the folder becomes this study's
     with Store.create(out, text, as_stored(study), study.settings) as store:
         from triaxis.execute.conduct import conduct, trained_again
         from triaxis.execute.engines import make_engine
@@ -78,10 +82,12 @@ def _carry_out(study: Study, text: str, out: Path, jobs: int | None) -> None:
         for damage in store.damaged:
             print(f"triaxis: {damage}", file=sys.stderr)
         if again := trained_again(study, store):
-            lacking = f"{again} runs lack diagnostics that were asked for after they were measured"
+            lacking = f"{again} runs lack diagnostics or weights that were asked for after they were measured"
             print(f"triaxis: note: {lacking}: they are trained again, their records stay", file=sys.stderr)
         with Progress(study, store, Console(stderr=True)) as progress:
-            ended = conduct(study, store, make_engine(processes), progress.heard)
+            ended = conduct(study, store, make_engine(processes), progress.heard, branching)
+        if shared := told_saving(study, store):
+            print(f"triaxis: runs share their first steps: {shared} were not done again", file=sys.stderr)
         if ended.failed:  # each was told when it happened
             print(f"triaxis: {len(ended.failed)} jobs failed; the same command tries them again", file=sys.stderr)
         try:

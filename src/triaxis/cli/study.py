@@ -10,6 +10,7 @@ import typer
 
 from triaxis.cli.examples import USUAL, Showing, as_documents, print_examples
 from triaxis.cli.power import power
+from triaxis.cli.saving import in_words
 
 if TYPE_CHECKING:
     from triaxis.execute.cost import Cost
@@ -57,6 +58,12 @@ def check(
         "jobs": processes,
         "minutes_longest_run": round(longest.minutes(1), 2),
         "disk_bytes": total.disk_bytes,
+        "weights_bytes": total.weights_bytes,
+        "state_bytes": total.state_bytes,
+        "saved_steps": total.saving.steps,
+        "saved_checkpoints": total.saving.checkpoints,
+        "saved_train_tokens": total.saved_train,
+        "saved_generated_tokens": total.saved_generated,
     }
     settings = [(s.name, s.value, s.source) for s in declared.settings]
     diagnostics = _diagnostics(declared, total)
@@ -84,7 +91,9 @@ def check(
     print("\nCost on this machine, estimated from a calibration of a few seconds")
     print(f"  {total.train_tokens:,} tokens trained, {total.generated_tokens:,} generated")
     print(f"  about {minutes:.1f} minutes with {processes} processes; the longest run alone {longest.minutes(1):.1f}")
-    print(f"  about {total.disk_bytes / 1e6:.1f} MB on disk")
+    print(f"  about {total.disk_bytes / 1e6:.1f} MB on disk{_parts_of_disk(total)}")
+    if shared := in_words(total.saving, total.saved_train, total.saved_generated):
+        print(f"  without {shared}, which runs share")
     _print_diagnostics(diagnostics)
     print("\nWhat this design can identify")
     for line in identified:
@@ -94,6 +103,15 @@ def check(
             print(f"  {note}")
     if show_examples:
         print_examples(examples, Console())
+
+
+def _parts_of_disk(cost: Cost) -> str:
+    """What of the disk is weights and states, where weights are kept."""
+    if not cost.weights_bytes:
+        return ""
+    rest = cost.disk_bytes - cost.weights_bytes - cost.state_bytes
+    parts = ((cost.weights_bytes, "weights"), (cost.state_bytes, "states while it runs"), (rest, "records and report"))
+    return f": {', '.join(f'{size / 1e6:.1f} {what}' for size, what in parts)}"
 
 
 def _diagnostics(study: Study, cost: Cost) -> list[dict[str, Any]]:

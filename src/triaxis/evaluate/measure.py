@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,19 +53,21 @@ def questions(
     max_new_tokens: int | str,
     seed: int,
     few_shot: int = 0,
+    drawn: Callable[[Task[Any]], list[Item]] | None = None,
 ) -> list[Question]:
     """The fixed questions of an evaluation, the same for every checkpoint of every run.
 
     `tasks` maps a group to its tasks; a mode that a task does not have is left out for it. `max_new_tokens` is a number
     or "auto": `AUTO_LENGTH` times the longest reference trace among the task's items, every structure counted.
     `few_shot` solved questions of the task's training side stand before each, the same before all. A task whose choices
-    are taken by likelihood is asked once, whatever `samples` says: there is nothing to sample.
+    are taken by likelihood is asked once, whatever `samples` says: there is nothing to sample. `drawn` gives a task's
+    items where they are not those of its evaluation.
     """
     asked, opened = [], opened_thought(tokenizer)
     for group, names in tasks.items():
         for name in names:
             task = get_task(name)
-            examples = task.examples("eval", seed, items)
+            examples = drawn(task) if drawn else task.examples("eval", seed, items)
             for mode in [m for m in modes if m in task.modes]:
                 shots = shown(task, examples, seed, few_shot, mode)
                 if task.continuations(examples[0]):

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from triaxis.execute.keeping import Keep, Room
+from triaxis.records.choices import Selected, Stop
 from triaxis.types import Checkpoint, Level, NotEstimable, Reading, Record
+
+STATE = "resume.pt"  # what a job writes to go on from, in the folder of its state
+ENDED = "end.pt"  # of a training that runs share: where they go on from
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,16 @@ class Job:
     diagnostics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # asked for, with their settings
     diagnosed: Mapping[int, frozenset[str]] = field(default_factory=dict)  # by step, those that are already safe
     losses: Mapping[int, float | None] = field(default_factory=dict)  # of the steps whose records are safe
+    select: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # tasks of the selection split, by group
+    select_items: int = 0  # a task
+    selected: Mapping[int, tuple[Selected, ...]] = field(default_factory=dict)  # what is known of that, by step
+    keep: Keep | None = None  # whose weights
+    room: Room | None = None  # on the disk
+    together: tuple[Job, ...] = ()  # the runs that share this training up to `until`; empty: the run alone
+    until: int | None = None
+    # Files with the states in which shared trainings ended, the best to go on from first; each with whether the run is
+    # the one that accounts for what no run's checkpoint does.
+    starts: tuple[tuple[str, bool], ...] = ()
 
     def to_diagnose(self, step: int) -> tuple[str, ...]:
         """The diagnostics that a checkpoint still lacks."""
@@ -39,11 +54,15 @@ class Job:
 class Measured:
     """A checkpoint with its records and what it took, by phase: (seconds, tokens).
 
-    "train" counts tokens in forward passes (as "retrain", where only diagnostics were lacking), "evaluate" tokens
-    generated, "diagnostic.gradient_norm" tokens in forward passes.
+    "train" counts tokens in forward passes (as "retrain", where only diagnostics were lacking), "evaluate" and "select"
+    tokens generated, "diagnostic.gradient_norm" tokens in forward passes. These are what the run would take alone;
+    "saved.train" and the like are the part of it that another run, which shares it, took.
     """
 
     checkpoint: Checkpoint
     records: tuple[Record, ...] | None  # None: these are safe, and only diagnostics were lacking
     costs: Mapping[str, tuple[float, int]]
     diagnostics: Mapping[str, Reading | NotEstimable] = field(default_factory=dict)  # by column
+    selected: tuple[Selected, ...] = ()  # what it came to on the selection split
+    stop: Stop | None = None  # the run ends here by its rule
+    run: str = ""  # whose checkpoint it is, where a job follows several runs
