@@ -146,7 +146,8 @@ class Room:
         if used(Path(self.folder)) + more <= self.bytes:
             return ""
         told = f"the disk budget of {self.bytes / 1e9:g} GB is used up"
-        return f"{told}: no room for {what} ({more / 1e6:.1f} MB); raise budget.disk_gb" if more else told
+        told += f": no room for {what} ({more / 1e6:.1f} MB)" if more else ""
+        return f"{told}; raise budget.disk_gb"
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

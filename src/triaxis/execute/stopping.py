@@ -3,12 +3,14 @@ said so far."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
+from typing import Any
 
 from triaxis.records.choices import Selected, Stop
+from triaxis.study.axes import NO_RULE, RULE
 from triaxis.study.selection import GROUPS_OF
 from triaxis.types import Level
 
@@ -26,13 +28,17 @@ class Rule:
 
     @classmethod
     def of(cls, settings: Mapping[str, Level]) -> Rule:
-        """From the settings `axis.key` of a condition."""
-        return cls(
-            str(settings["optimization.early_stopping"]),
-            int(settings["optimization.stopping_patience"]),
-            float(settings["optimization.smallest_improvement"]),
-            float(settings["optimization.stable_length"]),
-        )
+        """From the settings `axis.key` of a condition, what is missing at its default."""
+        name = str(settings.get(RULE, NO_RULE))
+        told = {key: settings[f"optimization.{key}"] for key in _TYPES if f"optimization.{key}" in settings}
+        return cls(name, **{_TYPES[key][0]: _TYPES[key][1](value) for key, value in told.items()})
+
+
+_TYPES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "stopping_patience": ("patience", int),
+    "smallest_improvement": ("smallest_improvement", float),
+    "stable_length": ("stable_length", float),
+}
 
 
 def score_of(scores: Sequence[Selected], by: str) -> float:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from triaxis.records.joined import Part
 
 State = Literal["waiting", "running", "done", "failed"]
-SAVED = "saved."  # before a phase of the costs
+SAVED, SELECT = "saved.", "select"  # before a phase of the costs; the phase of the selection split
 UNKNOWN = -1  # in the database: tokens that nobody counted
 Key = tuple[str, str, int]  # of a checkpoint: run, base, step
 READINGS = "SELECT run, base, step, name, value, low, high, unit, method, reason FROM diagnostics"
@@ -321,7 +321,9 @@ class Store:
         before = self._rows("SELECT file FROM checkpoints WHERE run = ? AND base = ? AND step = ?", key)
         with self._change():
             self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-            self._db.execute("DELETE FROM costs WHERE run = ? AND base = ? AND step = ?", key)
+            # Scores on the selection split that were kept before stay, and so does what they took.
+            stays = "" if choices[0] else f" AND phase NOT IN ('{SELECT}', '{SAVED}{SELECT}')"
+            self._db.execute(f"DELETE FROM costs WHERE run = ? AND base = ? AND step = ?{stays}", key)
             self._diagnosed(key, diagnostics)
             write_choices(self._db, key[0], key[2], *choices)
             self._db.executemany("INSERT INTO costs VALUES (?, ?, ?, ?, ?, ?)", spent)

@@ -21,6 +21,7 @@ from triaxis.analyze.questions import (
     reliance,
     saturation,
     slopes,
+    stopping,
     surface,
     synergy,
 )
@@ -29,6 +30,7 @@ from triaxis.types import Finding
 QUESTIONS: tuple[Callable[[Evidence], Sequence[Finding]], ...] = (
     growth.findings,
     length.findings,
+    stopping.findings,
     slopes.findings,
     optimum.findings,
     synergy.findings,
