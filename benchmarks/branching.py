@@ -2,8 +2,8 @@
 
 python benchmarks/branching.py [--base lab:weak] [--steps 24 48] [--items 20] [--seeds 3] [--jobs 1] [--rules]
 
-Two lengths of a warmup-stable-decay schedule by two places where the decay begins, over seeds; with `--rules` two places
-by early stopping or none instead of lengths. Tokens are those of forward passes in training and those generated.
+Two lengths of a warmup-stable-decay schedule by two places where the decay begins, over seeds; with `--rules` places by
+early stopping or none instead of lengths. Tokens are those of forward passes in training and those generated.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from triaxis.analyze import analyze
 from triaxis.analyze.ends import OWN_END
 from triaxis.axes.data import check_apart, training_set
 from triaxis.execute import run as room
-from triaxis.execute.check import checked
+from triaxis.execute.check import check_selection, checked
 from triaxis.execute.stopping import Rule, best_of, stop_of
 from triaxis.records import Store, make_table, read_table
 from triaxis.records.choices import Selected
@@ -130,7 +130,7 @@ IN, FAR = {"in_domain": ["chain"]}, {"far_ood": ["boolean"]}
             "best",
         ),
         ({"trajectory": {"keep": [3]}}, "trajectory.keep: step 3 is no checkpoint of a run that is measured at 2 4 6"),
-        ({"trajectory": {"keep": ["first"]}}, "must list steps from 1, best and last"),
+        ({"trajectory": {"keep": ["first"]}}, "must list steps from 1, best or last"),
         ({"trajectory": {"keep": ["best", "best"]}}, "listed twice"),
         ({"optimization": {"warmup_ratio": 0.1}}, "warmup_steps: given with optimization.warmup_ratio"),
         ({"optimization": {"warmup_steps": 7}}, "warmup_steps: 7 is more than the 6 steps"),
@@ -156,11 +156,14 @@ def test_ids_know_the_rule_and_nothing_that_changes_no_step():
     assert study(optimization=heard).runs()[0].id == first.id
 
 
-def test_items_to_choose_on_are_checked_before_anything_runs():
-    tasks = {"in_domain": ["chain"], "far_ood": ["boolean"]}
-    checked(study(tasks=tasks, trajectory={"keep": "best"}))
-    with pytest.raises(TriaxisError, match=r"selection.items: boolean has too few items"):
-        checked(study(tasks=tasks, trajectory={"keep": "best"}, selection={"items": 1_000_000}))
+def test_items_to_choose_on_are_checked_before_anything_runs(tmp_path):
+    checked(study(trajectory={"keep": "best"}))
+    path = tmp_path / "set.jsonl"
+    path.write_text("".join(json.dumps({"question": f"{i} + 1 ?", "answer": str(i + 1)}) + "\n" for i in range(5)))
+    name = f"file:{path}?verifier=exact"
+    made = study(tasks=IN | {"far_ood": [name]}, trajectory={"keep": "best"}, evaluation={"max_new_tokens": 9})
+    with pytest.raises(TriaxisError, match=r"selection.items: .* has too few items"):
+        check_selection(made, {name: get_task(name).examples("eval", 0, 3)})
 
 
 PLANTED = {2: 0.9, 4: 0.2, 6: 0.1}  # on the selection split

@@ -54,8 +54,8 @@ def best_of(scores: Mapping[int, Sequence[Selected]], by: str) -> int:
 def stop_of(rule: Rule, steps: Sequence[int], scores: Mapping[int, Sequence[Selected]]) -> Stop | None:
     """Where a run with these checkpoints ends by its rule; None where it goes on, as far as is known.
 
-    `in_domain` and `out_of_domain`: when `patience` checkpoints in a row were not better than the best before them, by
-    the smallest improvement. `length_stable`: when the mean response length has changed by no more than a share of
+    `in_domain` and `out_of_domain`: when `patience` checkpoints in a row were not better than the best so far, by the
+    smallest improvement. `length_stable`: when the mean response length has changed by no more than a share of
     itself, `patience` checkpoints in a row, each from the one before. The base is no checkpoint: what counts is what
     training still adds. A stop at the last step is none.
     """
@@ -84,17 +84,16 @@ def _value(rule: Rule, scores: Sequence[Selected]) -> float:
 
 def _no_better(rule: Rule, steps: Sequence[int], values: Sequence[float]) -> str:
     """Why to stop now; empty where there is no reason to."""
-    if len(values) <= rule.patience:
+    best, waited = 0, 0  # the place of the last improvement, and the checkpoints since
+    for place, value in enumerate(values[1:], start=1):
+        # To the last digit: .7 + .01 is not more than .71 by rounding alone.
+        better = value > values[best] and value >= values[best] + rule.smallest_improvement - 1e-9
+        best, waited = (place, 0) if better else (best, waited + 1)
+    if waited < rule.patience:
         return ""
-    before, late = values[: -rule.patience], values[-rule.patience :]
-    best = max(before)
-    # To the last digit of a score of 0.01: .7 + .01 is not more than .71 by rounding alone.
-    if max(late) >= best + rule.smallest_improvement - 1e-9 and max(late) > best:
-        return ""
-    at = steps[values.index(best)]
     return (
-        f"{rule.name.replace('_', ' ')}: the best of the last {rule.patience} checkpoints is {max(late):.3f}, not "
-        f"{rule.smallest_improvement:g} above the {best:.3f} of step {at}"
+        f"{rule.name.replace('_', ' ')}: the best of the last {waited} checkpoints is {max(values[-waited:]):.3f}, not "
+        f"{rule.smallest_improvement:g} above the {values[best]:.3f} of step {steps[best]}"
     )
 
 
