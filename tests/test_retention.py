@@ -13,13 +13,17 @@ import yaml
 from retention_cases import STUDY, Inline, conducted, contents, study, weights
 from test_run import limited_files
 from triaxis.axes.model import ModelSettings, load_saved
-from triaxis.execute.conduct import trained_again
+from triaxis.execute.answering import answer, looked_at
+from triaxis.execute.checkpoints import points_of
+from triaxis.execute.conduct import job_of, trained_again
 from triaxis.execute.cost import Cost, _check_budget
 from triaxis.execute.course import Course
+from triaxis.execute.evaluation import ask_of
 from triaxis.execute.keeping import Keep, Room, used
 from triaxis.execute.run import follow
 from triaxis.records import Store
 from triaxis.records.choices import Selected
+from triaxis.study.asking import load_asking
 from triaxis.types import DiskFull, TriaxisError
 
 TRIAXIS = str(Path(sys.executable).parent / "triaxis")
@@ -61,18 +65,17 @@ def test_what_is_kept_is_what_was_measured(kept):
 
 def test_triaxis_evaluate_reads_them_and_comes_to_the_same_records(kept, tmp_path):
     (run,) = (kept / "weights").iterdir()
-    asking = {key: SMALL[key] for key in ("tasks", "evaluation")}
-    (tmp_path / "tasks.yaml").write_text(yaml.safe_dump(asking))
-    words = ["evaluate", run, "--tasks", tmp_path / "tasks.yaml", "--out", tmp_path / "out", "--run", "again"]
-    result = subprocess.run([TRIAXIS, *map(str, words)], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    with Store.open(kept, read_only=True) as first, Store.open(tmp_path / "out", read_only=True) as second:
-        said = [
-            {(p.checkpoint.step, r["item"]): r["text"] for p in store.parts() if p.run for r in p.records.to_pylist()}
-            for store in (first, second)
-        ]
-    assert {step for step, _ in said[1]} == {2, 6}
-    assert said[1].items() <= said[0].items()
+    (tmp_path / "tasks.yaml").write_text(yaml.safe_dump({key: SMALL[key] for key in ("tasks", "evaluation")}))
+    asking, again = load_asking(tmp_path / "tasks.yaml"), {}
+    points = points_of([str(run)], run="again")
+    assert [point.step for point in points] == [2, 6] and points_of([str(run / "best")])[0].run == "best"
+    for point in points:
+        for answered in answer(ask_of(asking, {}, point, looked_at(point, ""), "")):
+            again |= {(point.step, record.item): record.text for record in answered.portion.records}
+    with Store.open(kept, read_only=True) as store:
+        parts = [part for part in store.parts() if part.run]
+        first = {(p.checkpoint.step, row["item"]): row["text"] for p in parts for row in p.records.to_pylist()}
+    assert again.items() <= first.items() and len(again) == 4
 
 
 def test_adapters_are_kept_as_peft_writes_them(tmp_path):
@@ -112,8 +115,6 @@ def told(score):
 def test_the_best_is_one_folder_and_the_first_of_equals(tmp_path):
     keep = Keep(("best", 4), "all", str(tmp_path))
     made = study(trajectory={"keep": ["best", 4]})
-    from triaxis.execute.conduct import job_of
-
     job = replace(job_of(made, made.runs()[0]), keep=keep, done=frozenset({2, 4, 6}))
 
     def save(folder):
@@ -170,8 +171,6 @@ def test_a_disk_budget_is_held_and_loses_nothing(kept, tmp_path, room):
 
 def test_a_full_disk_leaves_no_half_of_a_folder(tmp_path):
     made = study(**KEPT)
-    from triaxis.execute.conduct import job_of
-
     job = replace(job_of(made, made.runs()[0]), keep=Keep((2,), "all", str(tmp_path / "w")))
     with limited_files(300_000), pytest.raises(DiskFull, match=r"disk full while writing .*free space"):
         list(follow(job))
@@ -256,3 +255,7 @@ def test_checked_run_killed_and_gone_on_from_the_command_line(tmp_path):
     assert "runs share their first steps" in result.stderr
     assert contents(tmp_path / "out") == contents(tmp_path / "alone")
     assert weights(tmp_path / "out") == weights(tmp_path / "alone")
+    (tmp_path / "tasks.yaml").write_text(yaml.safe_dump({key: STUDY[key] for key in ("tasks", "evaluation")}))
+    folder = next((tmp_path / "out" / "weights").iterdir())
+    words = ("evaluate", folder, "--tasks", tmp_path / "tasks.yaml", "--run", "again", "--out", tmp_path / "again")
+    assert triaxis(*words).returncode == 0

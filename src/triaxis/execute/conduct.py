@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from triaxis.execute.course import Course
 from triaxis.execute.engine import Engine, Event
 from triaxis.execute.job import Job, Measured
 from triaxis.execute.keeping import STATE_FOLDER, WEIGHTS, Keep, NoRoom, Room
-from triaxis.execute.queue import Queue, Ready
+from triaxis.execute.queue import Feed, Queue, Ready
 from triaxis.records import Diagnostics, Store
 from triaxis.study import OF_BASES, Run, Study, default_of
 from triaxis.types import Level
@@ -66,15 +66,9 @@ def conduct(
     lacking = [runs[job.id] for job in jobs if job.id in runs]
     parts = parts_of(study.runs()) if branching else []
     queue = Queue(lacking, parts, store, lambda id: _as_it_stands(job_of(study, runs[id]), store, evaluation))
-    submitted: list[str] = []
-
-    def submit(ready: Iterable[Ready]) -> None:
-        for job in ready:
-            submitted.append(job.id)
-            engine.submit(job.id, WORK, job.payload)
-
-    submit(Ready(job.id, partial(_as_it_stands, job, store, evaluation)) for job in jobs if job.id not in runs)
-    submit(queue.first())
+    feed = Feed(engine, WORK)
+    feed.add(Ready(job.id, partial(_as_it_stands, job, store, evaluation)) for job in jobs if job.id not in runs)
+    feed.add(queue.first())
     began, stopped = time.monotonic(), ""
     try:
         for event in engine.watch():
@@ -89,17 +83,17 @@ def conduct(
                 watcher(event)
             if event.kind == "measured" and not stopped:
                 stopped = _used_up(study, store, time.monotonic() - began) if told else event.value.message
-                for id in submitted if stopped else ():
-                    engine.cancel(id)
+                if stopped:
+                    feed.cancel()
             if event.kind in ("done", "failed") and not stopped:
                 if event.job in queue.by_id:
                     _settle(study, store, [runs[run] for run in queue.members(event.job)])
-                submit(queue.after(event.job))
+                feed.settled(queue.after(event.job))
                 queue.clear(lambda id: complete(study, store, runs[id]))
     finally:
         engine.close()
     _settle(study, store, lacking)
-    endings = {id: engine.collect(id) for id in submitted}
+    endings = {id: engine.collect(id) for id in feed.submitted}
     states = {status.run: status.state for status in store.status()}
     # What runs share is no run: where it failed, they went on alone.
     failed = {id: e.message for id, e in endings.items() if e.state == "failed" and id not in queue.by_id}

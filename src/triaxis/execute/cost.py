@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from triaxis.evaluate import Question, measure, questions
-from triaxis.execute.branching import Saving, parts_of, saving_of
+from triaxis.execute.branching import Part, Saving, parts_of, saving_of
 from triaxis.execute.conduct import job_of
 from triaxis.execute.job import Job
 from triaxis.execute.run import diagnostic_seconds, prepare, recipe, trained_bytes
@@ -72,9 +72,12 @@ def estimate(study: Study, jobs: int, branching: bool = True) -> tuple[Cost, Cos
         if data not in lengths:
             lengths[data] = _lengths(job_of(study, run))
         each.append(_one(job_of(study, run), speed, lengths[data]))
-    saving, trained, answered = _shared(study, runs, lengths, each) if branching else (Saving(), 0, 0)
+    parts = parts_of(runs) if branching else []
+    saving, trained, answered = _shared(study, runs, parts, each)
     bases = {str(run.condition.settings["model.base"]) for run in runs}
     first = next(iter(lengths.values()))
+    # Of a run that goes on from shared steps the states in which these ended are there too.
+    states = min(jobs, len(runs)) * (1 + max((len(list(part.line)) for part in parts), default=0))
     total = Cost(
         len(runs),
         sum(c.train_tokens for c in each) - trained,
@@ -84,12 +87,12 @@ def estimate(study: Study, jobs: int, branching: bool = True) -> tuple[Cost, Cos
         - trained / speed.trained,
         # A run's state is deleted when it is done, so no more of them are there than run at once.
         sum(c.disk_bytes - speed.state_bytes for c in each)
-        + min(jobs, len(runs)) * speed.state_bytes
+        + states * speed.state_bytes
         + len(bases) * first.questions * BYTES_A_RECORD
         + REPORT_BYTES,
         _summed(each),
         sum(c.weights_bytes for c in each),
-        min(jobs, len(runs)) * speed.state_bytes,
+        states * speed.state_bytes,
         saving,
         trained,
         answered,
@@ -106,11 +109,8 @@ def _summed(each: Sequence[Cost]) -> dict[str, float]:
     return dict(seconds)
 
 
-def _shared(
-    study: Study, runs: Sequence[Run], lengths: Mapping[tuple[Level, ...], _Lengths], each: Sequence[Cost]
-) -> tuple[Saving, int, int]:
+def _shared(study: Study, runs: Sequence[Run], parts: Sequence[Part], each: Sequence[Cost]) -> tuple[Saving, int, int]:
     """What runs share: steps and checkpoints, and the tokens of these that are trained and generated once."""
-    parts = parts_of(runs)
     if not parts:
         return Saving(), 0, 0
     ends = {run.id: run.steps[-1] for run in runs}
@@ -138,7 +138,7 @@ class _Lengths:
     row: float  # mean tokens of a training row
     questions: int  # of an evaluation
     evaluation: int  # tokens generated at a checkpoint
-    selection: int  # tokens generated at a checkpoint on the selection split
+    answers: Mapping[str, float]  # mean tokens of a response, by task
 
 
 def _few(job: Job) -> Job:
@@ -152,8 +152,7 @@ def _lengths(job: Job) -> _Lengths:
     asked = questions(job.tasks, run.tokenizer, **_asking(job))
     answers = [_answer(question, str(job.settings["data.structure"]), run.tokenizer) for question in asked]
     mean = {task: sum(told) / len(told) for task, told in _by_task(asked, answers).items()}
-    chosen = sum(job.select_items * mean.get(name, 0.0) for names in job.select.values() for name in names)
-    return _Lengths(sum(len(r.tokens) for r in run.rows) / len(run.rows), len(asked), sum(answers), round(chosen))
+    return _Lengths(sum(len(r.tokens) for r in run.rows) / len(run.rows), len(asked), sum(answers), mean)
 
 
 def _by_task(asked: Sequence[Question], answers: Sequence[int]) -> dict[str, list[int]]:
@@ -213,7 +212,9 @@ def _one(job: Job, speed: _Speed, lengths: _Lengths) -> Cost:
     points = len(job.steps) - 1
     rows = job.steps[-1] * int(job.settings["optimization.batch_size"])
     trained = round(recipe(job).passes * rows * lengths.row)
-    generated = points * (lengths.evaluation + lengths.selection)
+    chosen_on = (name for names in job.select.values() for name in names)
+    selection = round(job.select_items * sum(lengths.answers.get(name, 0.0) for name in chosen_on))
+    generated = points * (lengths.evaluation + selection)
     batch = int(job.settings["optimization.batch_size"]) * lengths.row
     diagnostics = {name: points * batch * seconds for name, seconds in speed.diagnostics.items()}
     seconds = trained / speed.trained + generated / speed.generated + sum(diagnostics.values())

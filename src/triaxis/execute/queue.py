@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from triaxis.execute.branching import Part, home_of
 from triaxis.execute.course import Course
+from triaxis.execute.engine import Engine
 from triaxis.execute.job import ENDED, STATE, Job
 from triaxis.execute.keeping import STATE_FOLDER
 from triaxis.records import Store
@@ -132,3 +135,37 @@ class Queue:
         """Whether the end of a part, after its last checkpoint, is on this run's account: the first that goes on."""
         going_on = (other.id for other in part.runs if Course(self.standing(other.id)).end > part.end)
         return next(going_on, "") == run
+
+
+class Feed:
+    """Hands jobs to an engine, as many at a time as it works on: what goes on from a job that is done comes before what
+    has not begun, so that a study that is stopped is balanced, and few states lie about."""
+
+    def __init__(self, engine: Engine, work: str) -> None:
+        self.engine, self.work, self.submitted = engine, work, list[str]()
+        self._waiting: deque[Ready] = deque()
+        self._room: float = getattr(engine, "processes", math.inf)
+
+    def add(self, jobs: Iterable[Ready]) -> None:
+        """Take jobs in, in this order, after those that are there."""
+        self._waiting.extend(jobs)
+        self._hand_out()
+
+    def settled(self, next_ones: Iterable[Ready]) -> None:
+        """A job has settled; what goes on from it comes first."""
+        self._room += 1
+        self._waiting.extendleft(reversed(list(next_ones)))
+        self._hand_out()
+
+    def cancel(self) -> None:
+        """Stop what was handed out, and hand out nothing more."""
+        self._waiting.clear()
+        for id in self.submitted:
+            self.engine.cancel(id)
+
+    def _hand_out(self) -> None:
+        while self._waiting and self._room > 0:
+            job = self._waiting.popleft()
+            self._room -= 1
+            self.submitted.append(job.id)
+            self.engine.submit(job.id, self.work, job.payload)
