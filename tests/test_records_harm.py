@@ -436,16 +436,3 @@ def test_many_runs_are_made_known_at_once(tmp_path):
         with pytest.raises(ValueError, match="can't be a run's id"):
             store.add_runs([("d", 0, "s", {}, {}), ("../e", 0, "s", {}, {})])
         assert [s.run for s in store.status()] == ["a", "b", "c"], "all of them or none"
-
-
-def test_the_size_of_a_study_is_that_of_its_records_and_database(tmp_path):
-    folder = finished(tmp_path / "s")
-    (folder / "state" / "a").mkdir(parents=True)
-    (folder / "state" / "a" / "resume.pt").write_bytes(bytes(10**7))
-    with Store.open(folder) as store:
-        parts = sum(p.stat().st_size for p in folder.rglob("*.parquet"))
-        database = sum(p.stat().st_size for p in folder.glob("study.db*") if not p.name.endswith("-shm"))
-        assert store.size() == parts + database
-        before = store.size()
-        store.write_checkpoint("b", Checkpoint(8), records("b", 8, 2000), COSTS)
-        assert store.size() - before >= (folder / "records/b/step-000008.parquet").stat().st_size

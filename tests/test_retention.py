@@ -1,6 +1,7 @@
 """Weights that are kept: whole, readable by others, replaced by better ones, within a disk budget that is held."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -214,6 +215,28 @@ with open(sys.argv[1], "w") as file:
     except BlockingIOError:
         print("waits")
 """
+
+
+def test_what_a_budget_counts_is_records_database_states_and_weights(tmp_path):
+    sizes = {"records/r/p.parquet": 10, "state/r/resume.pt": 100, "weights/r/step-000002/w": 1000, "study.db": 10_000}
+    for name, size in (sizes | {"report.html": 1, "study.yaml": 2, "analysis.json": 4}).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(size))
+    assert used(tmp_path) == 11_110
+
+
+def test_a_folder_of_the_format_before_still_opens(kept, tmp_path):
+    import sqlite3
+
+    out = shutil.copytree(kept, tmp_path / "out")
+    with sqlite3.connect(out / "study.db") as database:
+        database.executescript(
+            "DROP TABLE selection; DROP TABLE stops; UPDATE meta SET value = '3' WHERE key = 'format'"
+        )
+    for read_only in (True, False):
+        with Store.open(out, read_only=read_only) as store:
+            assert not store.stops() and store.table().arrow.num_rows > 0
+            assert store.selected(study(**KEPT).runs()[0].id) == {}
 
 
 # As a user runs it

@@ -474,12 +474,6 @@ class Store:
         used = used or self._rows(f"{columns} ORDER BY id DESC LIMIT 1")
         return told_by | ({"measured with": versions.measured_with(used)} if used else {})
 
-    def size(self) -> int:
-        """Bytes of the records, as the database has them, and of the database itself; what is in `state/` is not."""
-        parts = int(self._rows("SELECT COALESCE(SUM(bytes), 0) FROM checkpoints")[0][0])
-        files = (self.path / f"{DATABASE}{end}" for end in ("", "-wal"))
-        return parts + sum(file.stat().st_size for file in files if file.exists())
-
     def table(self, *, text: bool = True, runs: Collection[str] | None = None) -> Table:
         """Every record with its run's factors and its checkpoint's measurements, in canonical order.
 
