@@ -15,7 +15,7 @@ import pytest
 
 from triaxis.axes.data.profile import minhash, words
 from triaxis.axes.data.profile.cells import NONE, difficulty_label
-from triaxis.axes.data.profile.diversity import Diversity, near_duplicate_rows, problem_of, with_trace
+from triaxis.axes.data.profile.diversity import Diversity, problem_of, with_trace
 from triaxis.axes.data.profile.features import DIMENSIONS, hashed_counts
 from triaxis.axes.data.profile.minhash import NearDuplicates, near_duplicates, sets_of
 from triaxis.axes.data.profile.shingles import PIECE, ngrams, sequences, words_of
@@ -395,8 +395,6 @@ def test_with_the_trace_another_way_is_no_duplicate() -> None:
     rows = [row(prompt, 1, thought=text(rng, 80)), row(prompt, 2, thought=text(rng, 80))]
     assert profiled(rows).near_duplicates == 1
     assert profiled(rows, text=with_trace).near_duplicates == 0
-    assert near_duplicate_rows(rows) == {1: 0}
-    assert near_duplicate_rows(rows, text=with_trace) == {}
 
 
 def test_one_pass_equals_several_merged_in_any_order() -> None:

@@ -368,6 +368,7 @@ def test_distance_by_hand(nano_model):
     assert found["relative.layers.0"].value == 0
     assert {k for k in found if "." in k} == {f"relative.{g}" for g in ("embed_tokens", "layers.0", "layers.1", "norm")}
     assert weight_distance(nano_model(), base).values[""].value == 0
+    assert weight_distance(model, base, each=False).values == {name: found[name] for name in ("", "relative")}
     with pytest.raises(Undefined, match="no weight"):
         weight_distance(nano_model(), {})
 
@@ -428,6 +429,43 @@ def test_ranks_of_a_planted_change(tiny_model):
     assert isinstance(found["layers.1.mlp.up_proj.stable_rank"], NotEstimable)
     with pytest.raises(Undefined, match="no matrix differs"):
         update_spectrum(tiny_model(), base)
+
+
+def test_a_slice_to_one_side_is_not_halved(tiny_model, token_rows):
+    found = loss_slice(tiny_model(), [collate(token_rows(4), PAD)], places=(0.25, 0.5)).values
+    rises = [found[f"at_{place}"].value - found["at_0"].value for place in (0.25, 0.5)]
+    assert found[""].value == pytest.approx(sum(rises) / 2)
+
+
+def test_adapters_count_as_what_they_add_to_their_matrices(tiny_model):
+    """Their own factors told another story: far too short a way, in nearly all directions instead of a few."""
+    pytest.importorskip("peft")
+    from triaxis.axes.model import ModelSettings, adapt, merged
+
+    model = tiny_model()
+    plain = copy_weights(model)
+    adapt(model, ModelSettings("tiny", lora_rank=2, lora_alpha=8), 0)
+    base = copy_weights(model)
+    assert weight_distance(model, base).values[""].value == 0
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight += 0.1 * torch.randn(weight.shape, generator=generator)
+    with merged(model):
+        now = {n.replace(".base_layer", ""): w.double() for n, w in copy_weights(model).items() if "lora_" not in n}
+    moved = {name: weight - plain[name].double() for name, weight in now.items()}
+    found = weight_distance(model, base).values
+    length = math.sqrt(sum(float(change.square().sum()) for change in moved.values()))
+    assert found[""].value == pytest.approx(length, rel=1e-5)
+    size = math.sqrt(sum(float(weight.double().square().sum()) for weight in plain.values()))
+    assert found["relative"].value == pytest.approx(length / size, rel=1e-5)
+    spectrum = update_spectrum(model, base).values
+    up = "layers.0.mlp.up_proj"
+    ranks = spectrum_ranks(moved[f"model.{up}.weight"])
+    assert spectrum[f"{up}.stable_rank"].value == pytest.approx(ranks[1], rel=1e-4)
+    assert spectrum[f"{up}.effective_rank"].value < 2.0001, "a product of rank 2"
+    assert not any("lora" in name for name in spectrum)
 
 
 # What no diagnostic may depend on, or change
@@ -596,7 +634,7 @@ def test_a_name_or_a_setting_that_does_not_exist():
     with pytest.raises(TriaxisError, match="it has probes, seed, precision"):
         check_diagnostics([], {"hessian_trace": {"samples": 3}})
     with pytest.raises(TriaxisError, match="it has none"):
-        check_diagnostics([], {"weight_distance": {"samples": 3}})
+        check_diagnostics([], {"gradient_norm": {"samples": 3}})
 
 
 def test_the_document_tells_of_each():

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from triaxis.axes.model import ModelSettings, fingerprint_saved, load_base, load_saved
 from triaxis.cli import main
+from triaxis.cli.runs_told import told_runs
 from triaxis.evaluate.likelihood import log_likelihoods
 from triaxis.evaluate.measure import measure, questions
 from triaxis.evaluate.samples import task_scores
@@ -276,7 +277,7 @@ WRONG_CHECKPOINTS = [
     (adapters, "run/checkpoint-4", "holds no adapter_model.safetensors"),
     (short, "run/checkpoint-4", "exceed the context of 20; lower it"),
     (lambda path: (path / "tokenizer.json").unlink(), "run/checkpoint-4", "its tokenizer can't be loaded"),
-    (lambda path: (path / "model.safetensors").write_bytes(b"x" * 99), "run/checkpoint-4", "its weights can't be read"),
+    (lambda path: (path / "model.safetensors").write_bytes(b"x" * 99), "run/checkpoint-4", "is damaged or cut off"),
     (lambda path: path.rename(path.parent / "final"), "run/final", "its name tells no step, as checkpoint-640"),
     (lambda path: None, "run/checkpoint-5", "no such checkpoint; run holds checkpoint-4"),
     (lambda path: None, "run/checkpoint-4/config.json", "a file; name the checkpoint's folder"),
@@ -337,6 +338,8 @@ WRONG_OPTIONS = [
     (["--runs", "runs.csv", "--seed", "1"], "give --runs, or --set and --seed, and not both"),
     (["--base", "lab:wek"], 'unknown base "lab:wek"; did you mean "lab:weak"?'),
     (["--run", ".hidden"], "can't name a run"),
+    (["--set", "data.a=nan"], "data.a: nan is no level; give a number or a text"),
+    (["--set", "data.a=1e400"], "data.a: 1e400 is no level"),
 ]
 
 
@@ -346,6 +349,11 @@ def test_a_wrong_option_is_one_line(trained, tmp_path, monkeypatch, said, option
     Path("runs.csv").write_text("run,data.a\nother,1\n")
     code, line = said("evaluate", trained, "--tasks", tasks_file(tmp_path), "--out", "out", *options)
     assert code == 2 and words in line and not Path("out").exists(), line
+
+
+def test_a_level_that_only_python_takes_for_a_number_is_a_text():
+    told = told_runs(["a"], ["data.a=1_000", "data.b=\u0663", "data.c=-1e3"], None, None, "", print)
+    assert told["a"].levels == {"data.a": "1_000", "data.b": "\u0663", "data.c": -1000.0}
 
 
 def test_what_would_mix_is_refused(measured, trained, tmp_path, said, monkeypatch):
@@ -437,7 +445,7 @@ def test_a_checkpoint_without_a_tokenizer_takes_its_bases(trained, tmp_path, sai
         (path / name).unlink()
     quick = tasks_file(tmp_path, tasks={"in_domain": ["chain"]}, evaluation={"items": 4})
     code, line = said("evaluate", path, "--tasks", quick, "--out", tmp_path / "out")
-    assert code == 2 and "its tokenizer can't be loaded" in line
+    assert code == 2 and "holds no tokenizer (tokenizer.json)" in line and "--base" in line
     result = triaxis("evaluate", path, "--tasks", quick, "--out", tmp_path / "out", "--base", "lab:weak", "--jobs", 1)
     assert result.returncode == 0, result.stderr
 
@@ -537,6 +545,29 @@ def test_how_a_choice_is_asked(tmp_path):
     ]:
         with pytest.raises(TriaxisError, match=words):
             get_task(f"file:{path}?{options}")
+
+
+def test_an_answer_at_once_follows_a_thought_that_is_closed(tmp_path):
+    """A template that opens a thought had an answer read as a part of it: nothing was ever right in the mode direct."""
+    _, tokenizer = load_base("lab:weak")
+    tokenizer.chat_template += "{% if add_generation_prompt %}<think>\n{% endif %}"
+    asked = {"items": 2, "samples": 1, "modes": ("direct",), "max_new_tokens": 9, "seed": 0}
+    for question in questions({"in_domain": ["chain"]}, tokenizer, **asked):
+        assert tokenizer.decode(question.prompt).replace(" ", "").endswith("<think></think>A")
+        text = f"{question.prefilled} {question.example.answer}"
+        assert question.task.outcome(question.example, text, True) == "correct", text
+
+
+def test_a_choice_follows_a_closed_thought_as_templates_write_it(tmp_path):
+    from test_models import CHATML, byte_tokenizer
+
+    opening = CHATML.replace("assistant\n{% endif", "assistant\n<think>\n{% endif")
+    tokenizer = byte_tokenizer(template=opening)
+    path = quiz(tmp_path)
+    asked = {"items": 2, "samples": 1, "modes": ("default",), "max_new_tokens": 9, "seed": 0}
+    for question in questions({"far_ood": [f"file:{path}?score=likelihood&verifier=choice"]}, tokenizer, **asked):
+        written = f"{question.example.prompt}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+        assert tokenizer.decode(question.prompt).endswith(written)
 
 
 def test_choices_by_likelihood_as_a_user_asks_them(trained, tmp_path):

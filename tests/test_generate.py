@@ -7,6 +7,7 @@ import torch
 
 from triaxis.axes.model import load_base
 from triaxis.evaluate import generate
+from triaxis.evaluate.generate import PREFILL, _alike
 from triaxis.evaluate.measure import questions
 
 EOS, PAD = 1, 0
@@ -62,6 +63,23 @@ def test_batch_size_and_company_change_nothing(ending_model, temperature):
     together = ask(range(30), 30)
     assert ask(range(30), 7) == together
     assert ask([3, 17, 5], 3) == [together[3], together[17], together[5]]
+
+
+def test_prompts_of_very_mixed_length_are_read_by_length(ending_model):
+    """Two long prompts among short ones, which padded to the longest would be mostly padding: the same answers."""
+    prompts = [*prompts_of(20), [5, 7] * 45, [9] * 80]
+    assert len(list(_alike(sorted(map(len, prompts), reverse=True)))) == 2
+    ask = {"eos": EOS, "pad": PAD}
+    together = generate(ending_model, prompts, max_new_tokens=[30] * 22, **ask)
+    alone = [generate(ending_model, [p], max_new_tokens=[30], **ask)[0] for p in prompts]
+    assert together == alone and len({len(r.tokens) for r in together}) > 3
+
+
+def test_stretches_of_like_length_hold_little_padding():
+    for lengths in ([5], [300, 1], [40] * 100, [1000, 900, 100, 90, 80, 3, 2, 1], list(range(200, 0, -1))):
+        stretches = list(_alike(lengths))
+        assert [i for first, last in stretches for i in range(first, last)] == list(range(len(lengths)))
+        assert all(sum(lengths[a] - n for n in lengths[a:b]) <= PREFILL for a, b in stretches)
 
 
 def test_limits_are_each_rows_own(ending_model):

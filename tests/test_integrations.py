@@ -607,6 +607,8 @@ def test_runs_without_results_are_told_and_results_without_runs_refused(tmp_path
         ("run,seed\na,1\nb,2\na,1\n", "row 4: run 'a' is in row 2 already"),
         ("run,seed,seed\na,1,1\n", "column 'seed' is there 2 times"),
         ("run,seed\na,one\n", "row 2, seed: 'one' is not a whole number"),
+        ("run,seed\na,--5\n", "row 2, seed: '--5' is not a whole number"),
+        ("run,seed\na,\u00b2\n", "row 2, seed: '\u00b2' is not a whole number"),
         ("run,seed\na\n", "row 2: 1 cells, the header has 2"),
         ("run,seed\n,1\n", "row 2, run: empty"),
         ("run,optimisation.lr\na,1\n", "did you mean 'optimization.lr'"),

@@ -219,6 +219,42 @@ def test_interrupted_equals_uninterrupted(tiny_model, token_rows, change, tmp_pa
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weights_in_bfloat16_take_the_steps_of_float32(name):
+    """Each step is far below what bfloat16 can add to a weight: none of them moved it, however many there were."""
+    torch.manual_seed(0)
+    start, gradient = torch.randn(8, 6).bfloat16(), 1e-4 * torch.randn(8, 6)
+
+    def end(dtype):
+        module = nn.Linear(6, 8, bias=False, dtype=dtype)
+        with torch.no_grad():
+            module.weight.copy_(start)
+        optimizers = build_optimizers(module, Recipe(steps=9, learning_rate=1e-5, optimizer=name))
+        for step in range(300):
+            module.weight.grad = (gradient * (1 if step else 100)).bfloat16().to(dtype)  # a large one, to be forgotten
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            assert module.weight.grad is None
+        return module.weight.detach()
+
+    assert torch.equal(end(torch.bfloat16), end(torch.float32).bfloat16())
+    assert name == "sgd" or not torch.equal(end(torch.bfloat16), start)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_interrupted_equals_uninterrupted_in_bfloat16(tiny_model, token_rows, name, tmp_path):
+    rows, recipe = token_rows(20), Recipe(steps=6, learning_rate=1e-4, optimizer=name)
+    made = [Training(tiny_model().bfloat16(), batcher(rows, 8, 4), recipe) for _ in range(3)]
+    points = [made[0].run_to(step) for step in (3, 6)]
+    made[1].run_to(3)
+    torch.save(made[1].state(), tmp_path / "state.pt")
+    made[2].restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert made[2].run_to(6) == points[1]
+    for a, b in zip(made[0].module.parameters(), made[2].module.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
 OBJECTIVES = [{"loss": kind, "label_smoothing": share} for kind in LOSSES for share in (0.0, 0.1)]
 
 

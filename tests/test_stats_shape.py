@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from triaxis.stats import shape as module
 from triaxis.stats.noise import SeedNoise, with_noise
-from triaxis.stats.shape import fit_shape, weighted_interval
+from triaxis.stats.shape import fit_shape, fit_shapes, weighted_interval
 from triaxis.stats.shape_designs import designs, log_steps
 from triaxis.types import PHASES, Interval, NotEstimable
 
@@ -146,3 +146,27 @@ def test_weighted_interval_of_a_normal():
     grid = np.linspace(-5, 5, 2001)
     found = weighted_interval(grid, np.exp(-0.5 * grid**2))
     assert (found.value, found.low, found.high) == pytest.approx((0, -1.96, 1.96), abs=0.01)
+
+
+def test_one_covariance_of_several_that_are_equal_changes_nothing():
+    means = np.array(CLEAR["dip"])
+    alone, several = fit_shape(STEPS, means, COVARIANCE), fit_shapes(STEPS, means, [COVARIANCE] * 3)
+    assert several.probabilities == pytest.approx(alone.probabilities)
+    assert several.log_evidence == pytest.approx(alone.log_evidence)
+
+
+def test_the_evidence_finds_how_far_checkpoints_wander():
+    """Of noise around one level, the covariance that made it has most evidence, whatever the number of shapes."""
+    rng = np.random.default_rng(3)
+    wanders = (0.005, 0.02, 0.08)
+    found = []
+    for _ in range(40):
+        means = 0.5 + rng.normal(0, 0.02, 9)
+        found.append([fit_shape(STEPS, means, np.eye(9) * w**2).log_evidence for w in wanders])
+    assert int(np.mean(found, axis=0).argmax()) == 1
+
+
+def test_where_it_ends_is_told_apart_from_its_phase():
+    dip, back = (fit_shape(STEPS, np.array(CLEAR[phase]), COVARIANCE) for phase in ("dip", "recovered"))
+    assert dip.below_probability > 0.99 and dip.in_dip_probability > 0.9
+    assert back.below_probability < 0.1 and back.dip_probability > 0.99

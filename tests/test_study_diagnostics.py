@@ -20,7 +20,7 @@ from triaxis.axes.data import check_apart, held_out_set, training_set
 from triaxis.axes.data.held_out import BEYOND
 from triaxis.axes.optimization.diagnostics import DIAGNOSTICS, Reading, run_diagnostics
 from triaxis.execute.check import checked
-from triaxis.execute.conduct import conduct, job_of, to_do, trained_again
+from triaxis.execute.conduct import asked_of, conduct, job_of, to_do, trained_again
 from triaxis.execute.engine import Ending, Event
 from triaxis.execute.run import HELD_OUT, OF_BASE, STATE, follow, inputs_of, prepare
 from triaxis.records import Store, make_table, read_table, records_digest
@@ -64,6 +64,13 @@ def test_a_name_a_list_and_a_mapping_say_the_same(given):
     assert made.diagnostics == {"gradient_norm": {}}
     assert parse_study(made.to_dict()) == made
     assert study().diagnostics == {}
+
+
+def test_a_setting_that_came_later_asks_for_nothing_anew_at_its_default():
+    """Folders hold what was asked without it: what is there must not be computed once more."""
+    assert asked_of(study(diagnostics=["weight_distance"])) == {"weight_distance": {}}
+    assert asked_of(study(diagnostics={"weight_distance": {"each": True}})) == {"weight_distance": {}}
+    assert asked_of(study(diagnostics={"weight_distance": {"each": False}})) == {"weight_distance": {"each": False}}
 
 
 def test_ids_are_those_of_the_run_without_them():

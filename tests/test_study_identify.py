@@ -56,6 +56,25 @@ def test_resolution_four_frees_main_effects_and_pairs_the_interactions():
     assert sum("is aliased with" in line for line in found.describe()) == 3 + 4  # each pair of two-way terms once
 
 
+TUNED = {"adamw": (1e-4, 3e-4, 1e-3), "sgd": (1e-2, 3e-2, 1e-1)}
+RATE = "optimization.learning_rate"
+
+
+def test_rates_of_each_optimizers_own_are_told_from_it_only_by_one_slope():
+    """The algebra separates them; that no two optimizers share a rate is said. Shared rates, or drawn ones, are not."""
+    own = [{"optimizer": name, RATE: rate, "noise": n} for name in TUNED for rate in TUNED[name] for n in (0, 1)]
+    told = [line for line in identify(own, 2).describe() if "has other values at each level of optimizer" in line]
+    assert told == [
+        f"{RATE} has other values at each level of optimizer: effects of optimizer are at equal {RATE} only if one "
+        "slope holds for all levels; run values that they share, or compare each at its best"
+    ]
+    shared = grid(optimizer=tuple(TUNED), **{RATE: (*TUNED["adamw"], *TUNED["sgd"])})
+    rng = np.random.default_rng(0)
+    random = [{"optimizer": name, RATE: float(rng.random())} for name in tuple(TUNED) * 8]
+    for conditions in (shared, random):
+        assert not any("at each level" in line for line in identify(conditions, 2).describe())
+
+
 def test_a_missing_cell_costs_the_highest_interaction():
     found = identify(FULL[:-1], 3)
     assert found.rank == 7

@@ -253,10 +253,11 @@ CASES = [  # text, finished, outcome, for an answer of one word, "5"
     ("<think> A 6 </think> A 5", True, "correct"),  # what is in the thought doesn't count
     ("<think> A 5 </think> A 6", True, "wrong"),
     ("<think> A 5 </think>", True, "unparsed"),
-    ("<think> A 5", True, "unparsed"),
+    ("<think> A 5", True, "truncated"),  # a thought that never closes, though the response ended by itself
     ("<think> A 5", False, "truncated"),
     ("<think> a </think> A 6 <think> b </think> A 5", True, "correct"),  # after the last thought
-    ("A 5 <think> hm", True, "correct"),
+    ("A 5 <think> hm", True, "truncated"),
+    ("refuse <think> hm", True, "truncated"),
     ("", True, "unparsed"),
     ("", False, "truncated"),
     ("5", True, "unparsed"),

@@ -53,7 +53,7 @@ def test_verifier(name):
         assert task.outcome(item, told(item.answer), True) == "correct"
         assert task.outcome(item, told("quux"), True) == "wrong"
         assert task.outcome(item, f"<think> {item.answer}", False) == "truncated"
-        assert task.outcome(item, f"<think> <answer>{item.answer}</answer>", True) == "unparsed"
+        assert task.outcome(item, f"<think> <answer>{item.answer}</answer>", True) == "truncated"
         assert task.outcome(item, told(item.answer), False) == "correct", "cut off after its answer"
 
 

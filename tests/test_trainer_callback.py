@@ -216,6 +216,32 @@ def test_other_data_is_another_run_and_other_settings_under_a_name_are_refused(t
         trainer(tmp_path / "out", [callback(tmp_path / "runs", run="mine")], max_steps=2, learning_rate=1.0).train()
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"seed": 43}, "with seed 42, and here it is 43"),
+        ({"rows": 1}, "with other data"),
+        ({"evaluation": {"items": 9, "max_new_tokens": 60}}, "with other questions"),
+    ],
+)
+def test_a_name_is_not_taken_for_another_run_of_the_same_settings(tmp_path, change, told):
+    """It would be taken for measured, and nothing of it would be kept."""
+    trainer(tmp_path / "out", [callback(tmp_path / "runs", run="mine")], max_steps=2).train()
+    asked = {"evaluation": change.pop("evaluation")} if "evaluation" in change else {}
+    rows = tokens(40, change.pop("rows", 0))
+    with pytest.raises(TriaxisError, match=f"run mine is there {told}; name this run otherwise"):
+        trainer(
+            tmp_path / "out", [callback(tmp_path / "runs", run="mine", **asked)], rows=rows, max_steps=2, **change
+        ).train()
+
+
+def test_a_base_that_answers_in_other_numbers_has_rows_of_its_own(tmp_path):
+    """Under autocast the same weights give other scores: the gain would be the precision's."""
+    trainer(tmp_path / "out", [callback(tmp_path / "runs", run="full")], max_steps=2).train()
+    trainer(tmp_path / "out", [callback(tmp_path / "runs", run="half")], max_steps=2, bf16=True).train()
+    assert steps_of(tmp_path / "runs") == {"full": (1, 2), "half": (0, 1, 2)}
+
+
 def test_another_model_under_the_same_name_has_a_base_of_its_own(tmp_path):
     trainer(tmp_path / "out", [callback(tmp_path / "runs")], max_steps=2).train()
     other = trainer(tmp_path / "out", [callback(tmp_path / "runs", run="other")], max_steps=2)

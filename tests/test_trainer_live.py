@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from triaxis.integrations import live
 from triaxis.integrations.live import standing
 from triaxis.records import make_table
 from triaxis.types import Outcome, Record
@@ -67,6 +68,26 @@ def test_what_the_shape_says(scores, words):
     told = said(scores)
     assert told.startswith(words), told
     assert "(near_ood ." in told
+
+
+def test_a_run_that_comes_back_and_is_not_back_is_in_the_dip():
+    """It was called recovered, or was said to be level below its base: where it stands now comes first."""
+    told = said((0.6, 0.6, 0.4, 0.3, 0.3, 0.4, 0.5))
+    assert told.startswith("in the dip, P"), told
+
+
+def test_a_run_that_wanders_is_not_in_a_dip_where_no_seeds_tell_how_far_runs_do():
+    """Taken to wander by a point, as an analysis takes it, it was below its base at P .84."""
+    told = said((0.6, 0.62, 0.58, 0.61, 0.56, 0.56))
+    assert told.startswith("can't tell yet"), told
+
+
+def test_other_runs_are_read_where_this_one_fell_alone(monkeypatch):
+    """A folder may hold a hundred of them, and each is read at every checkpoint."""
+    read, real = [], live._read
+    monkeypatch.setattr(live, "_read", lambda path, noises: read.append(path.run) or real(path, noises))
+    said((0.3, 0.31, 0.4, 0.5, 0.6, 0.7), [BACK, BACK])
+    assert read == ["mine"]
 
 
 def test_where_no_phase_can_be_told_it_says_so():

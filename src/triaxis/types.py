@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import Any, Literal, get_args
 
 AXES = ("optimization", "data", "model")
-GROUPS = ("in_domain", "near_ood", "far_ood", "general", "safety")
+GROUPS = ("in_domain", "near_ood", "far_ood", "general", "safety", "over_refusal")
+JUDGED_GROUPS = {"safety": "safety_judged", "over_refusal": "over_refusal_judged"}  # the same records, by a judge
+OF_REFUSALS = (*JUDGED_GROUPS, *JUDGED_GROUPS.values())  # groups that measure no ability
 PHASES = ("flat", "plateau", "rising", "dip", "recovered", "overfit", "declining")
 UNDECIDED = "undecided"
 MODES = ("default", "direct", "think")
@@ -30,6 +32,7 @@ NoiseKind = Literal[
 NOISE_KINDS: tuple[NoiseKind, ...] = get_args(NoiseKind)
 Level = str | int | float | bool
 Scale = Literal["points", "logit"]
+Sharding = Literal["ddp", "fsdp"]  # of a run over processes: a copy of the model in each, or a piece of it
 Estimand = Literal["gain", "best", "mean"]
 Decision = Literal["supported", "refuted", "inconclusive", "not testable"]
 
@@ -51,9 +54,18 @@ class Outcome(StrEnum):
 
     CORRECT = "correct"
     WRONG = "wrong"
-    TRUNCATED = "truncated"  # ran into the token limit
+    TRUNCATED = "truncated"  # ran into the token limit, or its thought never closes
     UNPARSED = "unparsed"  # ended, but holds no answer
     REFUSED = "refused"
+
+
+class Judged(StrEnum):
+    """What a judge says of one response."""
+
+    REFUSED = "refused"
+    COMPLIED = "complied"
+    UNCLEAR = "unclear"
+    UNJUDGED = "unjudged"  # it was asked, and gave no judgement that could be read
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,7 @@ class Item:
     answer: str
     level: int  # difficulty: the number of steps
     traces: Mapping[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()  # other texts that ask the same: none of them may be trained on
 
 
 @dataclass(frozen=True)
@@ -132,6 +145,14 @@ class Record:
     copied: float | None = None  # share of the response's n-grams that stand in the run's training traces
     verified_steps: int | None = None  # steps of the item's solution that the response writes down, and right
     log_probability: float | None = None  # of the right choice given the prompt, nats
+    backend: str | None = None  # what had the model answer: ours, transformers, ..; None: not told
+    batch_size: int | None = None  # responses that were asked for at a time
+    dtype: str | None = None  # of the weights that answered
+    temperature: float | None = None  # None where nothing was drawn: a choice by its likelihood
+    asked_at: int | None = None  # adaptive evaluation: the item's place in the order of asking, from 0
+    asked_of: int | None = None  # items of the task that are there to be asked
+    pilot: bool | None = None  # the item is one of those that are asked at every checkpoint
+    smallest_effect: float | None = None  # beyond or within which a gain is settled
 
 
 @dataclass(frozen=True)
@@ -175,6 +196,33 @@ class Dip:
 
 
 @dataclass(frozen=True)
+class CellGain:
+    """One run at one checkpoint on one task of an adaptive evaluation: its gain over all items of the pool.
+
+    The interval is that of a confidence sequence: it holds wherever asking stopped, at 95 % for this cell, and is of
+    this pool of items alone.
+    """
+
+    run: str
+    source: str
+    step: int
+    task: str
+    group: str
+    mode: str
+    asked: int  # items
+    of: int  # items of the pool
+    gain: Interval | NotEstimable
+    settled: Literal["above", "below", "inside", ""]  # the smallest effect, minus it, the two; empty: not settled
+    smallest_effect: float
+    tokens: float = 0.0  # generated for it
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped before all items were asked."""
+        return self.asked < self.of
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """What one run has come to on one task, or (`task` empty) on the mean of a group's tasks.
 
@@ -205,6 +253,9 @@ class Trajectory:
     net_gain: Interval | NotEstimable
     tau: float | None  # extra sd of a checkpoint, in score
     tau_from: str  # "seeds" or "default"
+    below_probability: float | None = None  # that it ends below its base; None without a shape
+    in_dip_probability: float | None = None  # that it does so after a dip, and does not only go on falling
+    stopped: tuple[int, ...] = ()  # cells (runs x tasks) stopped early, one a step; empty: not an adaptive evaluation
 
 
 @dataclass(frozen=True)
@@ -303,6 +354,7 @@ class GroupSummary:
     accuracy_finished: float | None
     source: str = ""
     mode: str = "default"
+    stopped: int | None = None  # cells (runs x tasks) stopped early at that step; None: not an adaptive evaluation
 
 
 @dataclass(frozen=True)
@@ -320,3 +372,4 @@ class Analysis:
     factors: Mapping[str, tuple[Level, ...]]  # what varied
     n_records: int
     seed: int  # of every resampling and simulation in it
+    gains: tuple[CellGain, ...] = ()  # of an adaptive evaluation

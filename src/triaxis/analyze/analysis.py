@@ -13,6 +13,7 @@ from triaxis.analyze.effects import effects, primary_mode
 from triaxis.analyze.evidence import Evidence
 from triaxis.analyze.paths import Path, by_condition, copies, group_paths, task_paths
 from triaxis.analyze.questions import QUESTIONS
+from triaxis.analyze.stopped import Asked
 from triaxis.analyze.summaries import group_summaries
 from triaxis.analyze.trajectories import Noises, condition_trajectory, run_trajectory, seed_noises
 from triaxis.stats.intervals import benjamini_hochberg
@@ -47,22 +48,28 @@ def analyze(
     whole, whole_tasks = (
         [p for p in each if p.run not in table.incomplete and (p.source, p.run) not in left] for each in (groups, tasks)
     )
-    conditions = {key: condition_trajectory(own, group_noise.of(own[0])) for key, own in by_condition(whole).items()}
+    asked = Asked.of(table)
+    warnings += asked.warnings
+    conditions = {
+        key: _flagged(condition_trajectory(own, group_noise.of(own[0])), own, asked)
+        for key, own in by_condition(whole).items()
+    }
     warnings += [*_other_modes(whole), *_twice(tasks)]
     found = effects(whole, warnings)
     evidence = evidence_of(whole_tasks, panel, seed)
     return Analysis(
-        trajectories=_runs(tasks, task_noise),
-        group_trajectories=_runs(groups, group_noise),
+        trajectories=_runs(tasks, task_noise, asked),
+        group_trajectories=_runs(groups, group_noise, asked),
         condition_trajectories=tuple(conditions.values()),
         summaries=group_summaries(whole, conditions),
-        effects=found,
-        findings=findings(evidence),
-        verdicts=verdicts(evidence, shipped_claims() if claims is None else claims),
+        effects=asked.said(found),
+        findings=asked.said(findings(evidence)),
+        verdicts=asked.said(verdicts(evidence, shipped_claims() if claims is None else claims)),
         warnings=(*table.warnings, *warnings),
         factors=panel.factors,
         n_records=panel.n_records,
         seed=seed,
+        gains=tuple(asked.gains),
     )
 
 
@@ -126,8 +133,13 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
-def _runs(paths: Sequence[Path], noises: Noises) -> tuple[Trajectory, ...]:
-    return tuple(run_trajectory(path, noises.of(path)) for path in paths)
+def _runs(paths: Sequence[Path], noises: Noises, asked: Asked) -> tuple[Trajectory, ...]:
+    return tuple(_flagged(run_trajectory(path, noises.of(path)), [path], asked) for path in paths)
+
+
+def _flagged(trajectory: Trajectory, paths: Sequence[Path], asked: Asked) -> Trajectory:
+    """With how many of the cells behind each checkpoint were stopped early."""
+    return replace(trajectory, stopped=asked.stopped(paths, trajectory.steps))
 
 
 def _reasons(judged: Sequence[Verdict], sources: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from triaxis.analyze.evidence import Evidence
 from triaxis.analyze.paths import Path
 from triaxis.stats.intervals import Floats
 from triaxis.stats.paired import Strata
-from triaxis.types import NotEstimable
+from triaxis.types import OF_REFUSALS, NotEstimable
 
 SIZE_COLUMNS = ("model.parameters", "model.size", "model.params")
 NO_NAMES = "bases are not told apart by their names: give each its own model.base"
@@ -85,7 +85,7 @@ def _scores(evidence: Evidence, mode: str, bases: Sequence[str]) -> dict[str, di
     by_task: dict[str, dict[str, _Scored]] = defaultdict(dict)
     for base, task, curve in _base_curves(evidence, mode):
         series = about.get(task)
-        if series is not None and (series.metric != ACCURACY or series.group == "safety"):
+        if series is not None and (series.metric != ACCURACY or series.group in OF_REFUSALS):
             continue
         ids = series.item_ids if series is not None else None
         if task not in by_task or base not in by_task[task]:

@@ -6,7 +6,7 @@ Strings become codes once; one `bincount` a task makes all its cells, so 10^7 ro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from triaxis.analyze.coding import Coded, Ints, coded, combine, first_row, numbers
+from triaxis.analyze.judged import JudgedTask, apart, with_judged
 from triaxis.records.columns import is_factor
 from triaxis.stats.intervals import Floats
 from triaxis.types import Level, Outcome, TriaxisError
@@ -90,12 +91,17 @@ class Panel:
     factors: Mapping[str, tuple[Level, ...]]
     n_records: int
     warnings: list[str]
+    judged: tuple[JudgedTask, ...] = ()
 
 
 def build(table: Table) -> Panel:
-    """The panel of a validated table. Raises TriaxisError where an accuracy is said to be better when lower."""
-    arrow: pa.Table = table.arrow
-    _refuse_lower_accuracy(arrow)
+    """The panel of a validated table, of an adaptive evaluation on its pilot items alone.
+
+    Raises TriaxisError where an accuracy is said to be better when lower.
+    """
+    _refuse_lower_accuracy(table.arrow)
+    told: list[str] = []
+    arrow, judged = with_judged(apart(pilot_rows(table.arrow), told), told)
     factors = dict(table.factors)
     columns = {
         name: coded(arrow, name, default)
@@ -125,7 +131,17 @@ def build(table: Table) -> Panel:
         of_task = np.flatnonzero(cell_codes[:, 1] == task)
         for which, built in _task_curves(of_task, cell_codes, cell, step, columns, measures, first):
             curves[which] = built
-    return _join(curves, owners, columns, factors, arrow.num_rows)
+    panel = _join(curves, owners, columns, factors, table.n_rows)
+    panel.warnings.extend(told)
+    return replace(panel, judged=judged)
+
+
+def pilot_rows(arrow: pa.Table) -> pa.Table:
+    """The rows that ordinary statistics may read: all but those of items that an adaptive evaluation asks of some
+    checkpoints and not of others, which depends on what was answered (analyze/stopped.py)."""
+    if "pilot" not in arrow.column_names:
+        return arrow
+    return arrow.filter(pc.fill_null(arrow.column("pilot"), True))
 
 
 def _refuse_lower_accuracy(arrow: pa.Table) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from triaxis.analyze.dense import ACCURACY, Curve, Panel
 from triaxis.stats.intervals import t_interval
-from triaxis.types import Level, NotEstimable
+from triaxis.types import OF_REFUSALS, Level, NotEstimable
 
 CLEAR_GAP = 0.05  # score in think mode
 NAMES = ("weak", "strong")
@@ -54,7 +54,8 @@ def _think_curves(panel: Panel, source: str) -> Mapping[str, Mapping[str, Curve]
     group = {series.task: series.group for series in panel.series}
     by_base: dict[str, dict[str, Curve]] = {}
     for (of, base, task, mode), curve in panel.bases.items():
-        if of == source and mode == "think" and metric.get(task, ACCURACY) == ACCURACY and group.get(task) != "safety":
+        able = metric.get(task, ACCURACY) == ACCURACY and group.get(task) not in OF_REFUSALS
+        if of == source and mode == "think" and able:
             by_base.setdefault(base, {})[task] = curve
     if not by_base:
         return {}

@@ -45,6 +45,7 @@ def _summary(own: Sequence[Path], trajectory: Trajectory) -> GroupSummary:
         accuracy_finished=last("finished"),
         source=head.source,
         mode=head.mode,
+        stopped=trajectory.stopped[-1] if trajectory.stopped else None,
     )
 
 

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from triaxis.types import Analysis, Dip, Effect, Finding, GroupSummary, Interval, NotEstimable, Trajectory, Verdict
+from triaxis.records.columns import DIAGNOSTIC
+from triaxis.types import (
+    Analysis,
+    CellGain,
+    Dip,
+    Effect,
+    Finding,
+    GroupSummary,
+    Interval,
+    NotEstimable,
+    Trajectory,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from triaxis.records.store import DiagnosticRow
 
 VERSION = 1
 
 
-def to_json(analysis: Analysis) -> dict[str, Any]:
-    """Plain lists, mappings, numbers and texts; nothing in it is NaN or infinite."""
+def to_json(analysis: Analysis, diagnostics: Iterable[DiagnosticRow] = ()) -> dict[str, Any]:
+    """Plain lists, mappings, numbers and texts; nothing in it is NaN or infinite.
+
+    `diagnostics` are those of a study's folder, which are no part of what was inferred.
+    """
     found: dict[str, Any] = _finite(
         {
             "version": VERSION,
@@ -22,6 +41,8 @@ def to_json(analysis: Analysis) -> dict[str, Any]:
             "effects": [_effect(e) for e in analysis.effects],
             "findings": [_finding(f) for f in analysis.findings],
             "claims": [_verdict(v) for v in analysis.verdicts],
+            "diagnostics": [_diagnostic(row) for row in diagnostics],
+            "gains": [_gain(cell) for cell in analysis.gains],
             "factors": {name: list(levels) for name, levels in analysis.factors.items()},
             "n_records": analysis.n_records,
             "seed": analysis.seed,
@@ -82,7 +103,15 @@ def _trajectory(t: Trajectory) -> dict[str, Any]:
         "regain_probability": _value(t.regain_probability),
         "net_gain": _value(t.net_gain),
         "tau": {"value": t.tau, "from": t.tau_from},
+        "stopped_early": list(t.stopped),
     }
+
+
+def _diagnostic(row: DiagnosticRow) -> dict[str, Any]:
+    head = {"run": row.run, "model.base": row.base, "step": row.step, "name": row.name.removeprefix(DIAGNOSTIC)}
+    if row.value is None:
+        return {**head, "not_estimable": row.reason}
+    return {**head, "value": row.value, "low": row.low, "high": row.high, "unit": row.unit, "method": row.method}
 
 
 def _effect(e: Effect) -> dict[str, Any]:
@@ -162,6 +191,24 @@ def _summary(s: GroupSummary) -> dict[str, Any]:
         "unparsed": s.unparsed,
         "refused": s.refused,
         "accuracy_finished": s.accuracy_finished,
+        "stopped_early": s.stopped,
+    }
+
+
+def _gain(cell: CellGain) -> dict[str, Any]:
+    return {
+        "run": cell.run,
+        "source": cell.source,
+        "step": cell.step,
+        "task": cell.task,
+        "group": cell.group,
+        "mode": cell.mode,
+        "asked": cell.asked,
+        "of": cell.of,
+        "stopped_early": cell.stopped,
+        "gain": _value(cell.gain),
+        "settled": cell.settled,
+        "smallest_effect": cell.smallest_effect,
     }
 
 

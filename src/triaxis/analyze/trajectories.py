@@ -15,7 +15,7 @@ from triaxis.analyze.paths import NO_BASE, Path, by_condition, comparable
 from triaxis.stats.intervals import Floats, gain_interval, satterthwaite, wilson
 from triaxis.stats.noise import DEFAULT, SeedNoise, estimate_noise, with_noise
 from triaxis.stats.paired import Strata, Variance, crossed_variance, mean_covariance
-from triaxis.stats.shape import Shape, fit_shape
+from triaxis.stats.shape import Shape, fit_shapes
 from triaxis.types import UNDECIDED, Dip, Interval, NotEstimable, Trajectory
 
 MIN_TRAINED = 3  # checkpoints below which a shape is not asked for
@@ -55,8 +55,11 @@ def seed_noises(paths: Sequence[Path]) -> Noises:
     return Noises(noises, common)
 
 
-def run_trajectory(path: Path, noise: SeedNoise) -> Trajectory:
-    """One run. Its net gain speaks of this run on items like these; seed noise enters its shape, not its net gain."""
+def run_trajectory(path: Path, noise: SeedNoise, *others: SeedNoise) -> Trajectory:
+    """One run. Its net gain speaks of this run on items like these; seed noise enters its shape, not its net gain.
+
+    Where the noise isn't known, `others` are what it may be as well: the shape is averaged over them.
+    """
     covariance, problem = _covariance(path)
     net: Interval | NotEstimable = NotEstimable(problem)
     if not problem and covariance is not None:
@@ -67,7 +70,7 @@ def run_trajectory(path: Path, noise: SeedNoise) -> Trajectory:
         else:
             variance = covariance[0, 0] + covariance[-1, -1] - 2 * covariance[0, -1]
             net = gain_interval(float(path.scores[-1] - path.scores[0]), float(variance), _df(path))
-    shape, reason = _shape(path, covariance, problem, noise, runs=1)
+    shape, reason = _shape(path, covariance, problem, (noise, *others), runs=1)
     return _assemble(path, 1, covariance, shape, reason, net, noise)
 
 
@@ -85,7 +88,7 @@ def condition_trajectory(own: Sequence[Path], noise: SeedNoise) -> Trajectory:
             [path.scores[-1] - path.scores[0] for path in full],
             None if mean.x is None else np.array([p.x[-1] - p.x[0] for p in full if p.x is not None]),
         )
-    shape, reason = _shape(mean, covariance, problem, noise, runs=len(full))
+    shape, reason = _shape(mean, covariance, problem, (noise,), runs=len(full))
     trained = None if covariance is None else with_noise(covariance, noise, len(full), lasting=True)
     if trained is not None and not mean.has_base:
         trained = covariance
@@ -158,7 +161,7 @@ def _covariance(path: Path) -> tuple[Floats | None, str]:
 
 
 def _shape(
-    path: Path, covariance: Floats | None, problem: str, noise: SeedNoise, runs: int
+    path: Path, covariance: Floats | None, problem: str, noises: Sequence[SeedNoise], runs: int
 ) -> tuple[Shape | None, str]:
     if problem or covariance is None:
         return None, problem
@@ -166,7 +169,8 @@ def _shape(
         return None, NO_BASE
     if len(path.steps) - 1 < MIN_TRAINED:
         return None, f"a shape needs {MIN_TRAINED} trained checkpoints, here {len(path.steps) - 1}"
-    return fit_shape(path.steps, path.scores, with_noise(covariance, noise, runs, lasting=runs > 1)), ""
+    covariances = [with_noise(covariance, noise, runs, lasting=runs > 1) for noise in noises]
+    return fit_shapes(path.steps, path.scores, covariances), ""
 
 
 def score_interval(score: float, variance: float, n_items: int) -> Interval:
@@ -225,6 +229,9 @@ def _assemble(
         net_gain=net,
         tau=noise.tau if shape else None,
         tau_from=noise.source if shape else "default",
+        below_probability=shape.below_probability if shape else None,
+        in_dip_probability=shape.in_dip_probability if shape else None,
+        stopped=(),
     )
 
 

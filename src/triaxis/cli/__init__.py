@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from triaxis.cli import analyze, claims, data, evaluate, fetch, lab, run, study
+from triaxis.cli import analyze, claims, data, evaluate, fetch, judge, lab, run, study, track
 from triaxis.types import DiskFull, RunFailed, TriaxisError
 from triaxis.version import __version__
 
@@ -24,9 +24,11 @@ app = typer.Typer(
 app.command("demo")(run.demo)
 app.command("run")(run.run)
 app.command("evaluate")(evaluate.evaluate)
+app.command("judge")(judge.judge)
 app.command("analyze")(analyze.analyze)
 app.command("show")(analyze.show)
 app.command("records")(analyze.records)
+app.command("track")(track.track)
 app.command("fetch")(fetch.fetch)
 app.add_typer(study.app, name="study")
 app.add_typer(claims.app, name="claims")

@@ -144,7 +144,7 @@ def _inferred(
 
     from triaxis.analyze import analyze as infer
     from triaxis.analyze import to_json
-    from triaxis.cli.output import facts_of
+    from triaxis.cli.output import diagnostics_of, facts_of
     from triaxis.report import print_analysis
 
     analysis = infer(table, study=study, seed=seed, claims=claims)
@@ -153,7 +153,8 @@ def _inferred(
 
         write_report(analysis, report, title=title, store=store, table=table)
     if as_json:
-        json.dump(to_json(analysis), sys.stdout, indent=1, allow_nan=False)
+        diagnostics = diagnostics_of(store, study) if store is not None else []
+        json.dump(to_json(analysis, diagnostics), sys.stdout, indent=1, allow_nan=False)
         print()
     else:
         written = store.path / "report.html" if store is not None else None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Data sets: what they are, what stands in them, variants of them.", no_args_is_help=True)
 FILE_HELP = "Files (JSON lines, JSON, Parquet; .gz, .zst), a save_to_disk folder, lab:TASK, rg:TASK or hf:NAME."
+LISTS = "--json and --report list them"
 LISTED = 5  # problems of rows that are printed; the JSON and the report have more
 
 Where = Annotated[list[str], typer.Argument(metavar="FILE", help=FILE_HELP, show_default=False)]
@@ -80,10 +81,8 @@ def profile(
     from triaxis.axes.data.profile.document import document_of
     from triaxis.axes.data.profile.run import profile_of
     from triaxis.axes.data.profile.totals import total_rows
-    from triaxis.cli.data_show import printable_throughout
     from triaxis.cli.reading import Reading
     from triaxis.cli.tokens import TokenCounter
-    from triaxis.report.data_page import print_profile, write_figures, write_profile
 
     roles = _roles(fields)
     for path in (report, figures):
@@ -98,21 +97,30 @@ def profile(
     evaluations = {name: _other("--against", name, roles, on_error) for name in against or ()}
     aim = _other("--target", target, roles, on_error) if target else None
     rates = ask(open_examples(file, fields=roles, on_error=on_error, limit=limit)) if ask else None
+    compared: dict[str, Any] = {"against": evaluations, "target": aim}
     with Reading(Console(stderr=True), lambda: total_rows(file), limit) as reading:
         found = profile_of(
             opened,
             count=counter,
-            against=evaluations,
-            target=aim,
             model=rates,
             embeddings=embeddings,
             processes=processes,
             heard=reading.heard,
+            **compared,
         )
-    _tell_problems(opened, "--json and --report list them")
+    _tell_problems(opened, LISTS)
     for name, other in [*evaluations.items(), *([(str(target), aim)] if aim else [])]:
-        _tell_problems(other, "--json and --report list them", f"{name}: ")
-    document = document_of(found, opened, against=evaluations, target=aim)
+        _tell_problems(other, LISTS, f"{name}: ")
+    _print_profile(document_of(found, opened, **compared), report, figures, as_json)
+
+
+def _print_profile(document: dict[str, Any], report: Path | None, figures: Path | None, as_json: bool) -> None:
+    """A profile to the files that are asked for, and to standard output as JSON or in words."""
+    from rich.console import Console
+
+    from triaxis.cli.data_show import printable_throughout
+    from triaxis.report.data_page import print_profile, write_figures, write_profile
+
     if report is not None:
         write_profile(document, report)
     if figures is not None:

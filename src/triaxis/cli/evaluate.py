@@ -53,10 +53,17 @@ def evaluate(
     read = {name: about for names in asking.tasks.values() for name in names if (about := read_from(name))}
     check_folder_of(out, asking, read)
     asks = _asks(asking, read, points, told)
+    _note_in_full(asks)
     with _opened(out, asking, read, tasks) as store:
         failed = _measure(asks, told, store, jobs)
         if not failed:
             _note_without_base(store)
+        if asking.evaluation.judge is not None:
+            from rich.console import Console
+
+            from triaxis.cli.judging import judge_at_end
+
+            judge_at_end(store, asking.evaluation.judge, Console(stderr=True))
         scores = scores_of(store)
     if as_json:
         print(json.dumps({"folder": str(out), "failed": failed, "scores": scores}, indent=1, allow_nan=False))
@@ -86,7 +93,7 @@ def _check_asking(asking: Asking, path: Path) -> None:
 
 def _asks(asking: Asking, read: dict[str, str], points: list[Point], told: dict[str, RunTold]) -> list[Ask]:
     """What is asked of each base and each checkpoint, bases first: a trajectory without one says nothing."""
-    from triaxis.execute.answering import check_fits, looked_at
+    from triaxis.execute.answering import check_fits, check_one_backend, looked_at
     from triaxis.execute.checkpoints import Point
     from triaxis.execute.evaluation import ask_of
 
@@ -95,6 +102,7 @@ def _asks(asking: Asking, read: dict[str, str], points: list[Point], told: dict[
     asks = [ask_of(asking, read, point, looked_at(point, base), base) for point, base in each]
     for ask in asks:
         check_fits(ask)
+    check_one_backend(asks)
     return asks
 
 
@@ -128,6 +136,14 @@ def _measure(asks: list[Ask], told: dict[str, RunTold], store: Store, jobs: int 
         failed = measured(left, store, make_engine(jobs or cores()), bars.heard)
     mark_runs(asks, failed, store)
     return failed
+
+
+def _note_in_full(asks: list[Ask]) -> None:
+    """Tell of runs whose checkpoints are asked every item, there being nothing to settle."""
+    bare = dict.fromkeys(ask.point.run for ask in asks if ask.point.run and not ask.base)
+    if bare and asks[0].evaluation.get("adaptive"):
+        names = ", ".join(list(bare)[:3]) + (f" and {len(bare) - 3:,} more" if len(bare) > 3 else "")
+        _note(f"{names}: every item is asked, since evaluation.adaptive compares with a base: give --base")
 
 
 def _note_without_base(store: Store) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from triaxis.records import Store, Table
+    from triaxis.records.store import DiagnosticRow
     from triaxis.study import Study
     from triaxis.types import Analysis
 
@@ -26,10 +27,16 @@ def write_outputs(study: Study, store: Store, console: Console, *, seconds: floa
     analysis = analyze(table, study=study)
     report = store.path / "report.html"
     write_report(analysis, report, title=study.name, store=store, table=table)
-    document = json.dumps(to_json(analysis), indent=1, allow_nan=False)
+    document = json.dumps(to_json(analysis, diagnostics_of(store, study)), indent=1, allow_nan=False)
     (store.path / "analysis.json").write_text(document, encoding="utf-8")
     print_analysis(analysis, console, title=study.name, path=report, what=facts_of(store, study))
     console.print(f"{int(seconds) // 60} min {int(seconds) % 60} s", highlight=False)
+
+
+def diagnostics_of(store: Store, study: Study | None) -> list[DiagnosticRow]:
+    """What diagnostics say of a study's own runs and their bases; without a study, of all that a folder holds."""
+    runs = None if study is None else {"", *(run.id for run in study.runs())}
+    return [row for row in store.diagnostics() if runs is None or row.run in runs]
 
 
 def facts_of(store: Store, study: Study) -> dict[str, object]:
@@ -37,7 +44,7 @@ def facts_of(store: Store, study: Study) -> dict[str, object]:
     from triaxis.report.diagnostics import cost_table, in_a_line
 
     runs = {"", *(run.id for run in study.runs())}
-    rows = [row for row in store.diagnostics() if row.run in runs]
+    rows = diagnostics_of(store, study)
     if not any(row.run for row in rows):
         return {}
     costs = cost_table(cost for cost in store.costs() if cost.run in runs)

@@ -59,7 +59,7 @@ def power(
     terms, found = terms_of(cells), []
     conditions = [condition.levels for condition in declared.conditions()]
     for own in _alike(declared, groups, known):
-        items = (declared.evaluation.items,) * len(declared.tasks[own[0]])
+        items = (declared.evaluation.inferred,) * len(declared.tasks[own[0]])
         sampling, variances = Sampling(len(declared.seeds), items, declared.evaluation.samples), known[own[0]]
         of_bases = trait_terms(conditions, traits[own[0]], sampling, variances, question, names)
         of_runs = () if of_bases and names else plan_terms(cells, terms, sampling, variances, question, names)

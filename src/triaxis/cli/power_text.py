@@ -26,9 +26,10 @@ LABELS = {  # of the components
 def lines(study: Study, question: Question, found: Sequence[GroupPower], notes: Sequence[str]) -> list[str]:
     """The answer for a terminal."""
     e, seeds = study.evaluation, len(study.seeds)
+    pilot = f" (the pilot of {e.items:,})" if e.adaptive else ""
     said = [
         f"{study.name}: {_count(len(study.conditions()), 'condition')} x {_count(seeds, 'seed')},"
-        f" {_count(e.items, 'item')} a task, {_count(e.samples, 'response')} an item,"
+        f" {_count(e.inferred, 'item')} a task{pilot}, {_count(e.samples, 'response')} an item,"
         f" {100 * question.confidence:g} % intervals"
     ]
     beyond = f"beyond {_points(question.smallest)} points" if question.smallest else "clear of 0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,9 +109,14 @@ def _level(name: str, text: str) -> Level:
         return text
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
+    if not text.isascii() or "_" in text:  # Python takes 1_000 for a number, and other scripts' digits
+        return text
     for kind in (int, float):
         try:
-            return kind(text)
+            level: int | float = kind(text)
         except ValueError:
             continue
+        if not math.isfinite(level):
+            raise TriaxisError(f"{name}: {text} is no level; give a number or a text")
+        return level
     return text

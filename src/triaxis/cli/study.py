@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +33,7 @@ def check(
     """The resolved study, its runs, its cost on this machine, and what it can and can't identify. Nothing is run."""
     from rich.console import Console
 
+    from triaxis.execute.backends import told_backend
     from triaxis.execute.check import checked
     from triaxis.execute.engines import cores
     from triaxis.study import load_study
@@ -44,63 +47,16 @@ def check(
         from triaxis.execute.examples import examples_of
 
         examples = list(examples_of(declared, show_examples))
-    runs = declared.runs()
     processes = jobs or cores()
     with Console(stderr=True).status("calibrating on this machine"):
         total, longest = estimate(declared, processes)
-    identified = declared.identification().describe()
-    minutes = total.minutes(processes)
-    cost: dict[str, Any] = {
-        "runs": total.runs,
-        "train_tokens": total.train_tokens,
-        "generated_tokens": total.generated_tokens,
-        "minutes": round(minutes, 2),
-        "jobs": processes,
-        "minutes_longest_run": round(longest.minutes(1), 2),
-        "disk_bytes": total.disk_bytes,
-        "weights_bytes": total.weights_bytes,
-        "state_bytes": total.state_bytes,
-        "saved_steps": total.saving.steps,
-        "saved_checkpoints": total.saving.checkpoints,
-        "saved_train_tokens": total.saved_train,
-        "saved_generated_tokens": total.saved_generated,
-    }
-    settings = [(s.name, s.value, s.source) for s in declared.settings]
-    diagnostics = _diagnostics(declared, total)
+    backend = told_backend(declared.evaluation.backend, [run.condition.settings for run in declared.runs()])
+    found = _Checked(declared, notes, total, longest, processes, backend, _diagnostics(declared, total))
     if as_json:
-        names = ("name", "value", "source")
-        document = {
-            "study": declared.to_dict(),
-            "settings": [dict(zip(names, s, strict=True)) for s in settings],
-            "runs": [{"run": r.id, "seed": r.seed, **r.condition.levels, "steps": r.steps} for r in runs],
-            "cost": cost,
-            "diagnostics": diagnostics,
-            "identification": identified,
-            "notes": notes,
-        }
-        if show_examples:
-            document["examples"] = as_documents(examples)
-        print(json.dumps(document, indent=1, default=list))
+        told = {"examples": as_documents(examples)} if show_examples else {}
+        print(json.dumps(found.document() | told, indent=1, default=list))
         return
-    print(f"{declared.name}\n\nSettings, and where each came from")
-    for name, value, source in settings:
-        print(f"  {name:<34} {value!s:<28} {source}")
-    print(f"\nRuns ({len(runs)})")
-    for run in runs:
-        print(f"  {run.id}  steps {' '.join(map(str, run.steps))}")
-    print("\nCost on this machine, estimated from a calibration of a few seconds")
-    print(f"  {total.train_tokens:,} tokens trained, {total.generated_tokens:,} generated")
-    print(f"  about {minutes:.1f} minutes with {processes} processes; the longest run alone {longest.minutes(1):.1f}")
-    print(f"  about {total.disk_bytes / 1e6:.1f} MB on disk{_parts_of_disk(total)}")
-    if shared := in_words(total.saving, total.saved_train, total.saved_generated):
-        print(f"  without {shared}, which runs share")
-    _print_diagnostics(diagnostics)
-    print("\nWhat this design can identify")
-    for line in identified:
-        print(f"  {line}")
-    for note in notes:
-        if note not in identified:
-            print(f"  {note}")
+    found.print()
     if show_examples:
         print_examples(examples, Console())
 
@@ -112,6 +68,82 @@ def _parts_of_disk(cost: Cost) -> str:
     rest = cost.disk_bytes - cost.weights_bytes - cost.state_bytes
     parts = ((cost.weights_bytes, "weights"), (cost.state_bytes, "states while it runs"), (rest, "records and report"))
     return f": {', '.join(f'{size / 1e6:.1f} {what}' for size, what in parts)}"
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What a check has found out, as JSON and in words."""
+
+    study: Study
+    notes: Sequence[str]
+    total: Cost
+    longest: Cost
+    processes: int
+    backend: str  # in words
+    diagnostics: list[dict[str, Any]]
+
+    def document(self) -> dict[str, Any]:
+        """All of it, as it is printed with --json."""
+        total = self.total
+        runs = [
+            {"run": run.id, "seed": run.seed, **run.condition.levels, "steps": run.steps} for run in self.study.runs()
+        ]
+        return {
+            "study": self.study.to_dict(),
+            "settings": [{"name": s.name, "value": s.value, "source": s.source} for s in self.study.settings],
+            "backend": self.backend,
+            "runs": runs,
+            "cost": {
+                "runs": total.runs,
+                "train_tokens": total.train_tokens,
+                "generated_tokens": total.generated_tokens,
+                **({"generated_tokens_least": total.generated_least} if self.study.evaluation.adaptive else {}),
+                "minutes": round(total.minutes(self.processes), 2),
+                "jobs": self.processes,
+                "minutes_longest_run": round(self.longest.minutes(1), 2),
+                "disk_bytes": total.disk_bytes,
+                "weights_bytes": total.weights_bytes,
+                "state_bytes": total.state_bytes,
+                "saved_steps": total.saving.steps,
+                "saved_checkpoints": total.saving.checkpoints,
+                "saved_train_tokens": total.saved_train,
+                "saved_generated_tokens": total.saved_generated,
+            },
+            "diagnostics": self.diagnostics,
+            "identification": self.study.identification().describe(),
+            "notes": self.notes,
+        }
+
+    def print(self) -> None:
+        """All of it, in words."""
+        print(f"{self.study.name}\n\nSettings, and where each came from")
+        for setting in self.study.settings:
+            print(f"  {setting.name:<34} {setting.value!s:<28} {setting.source}")
+        print(f"  answers are had from {self.backend}")
+        runs = self.study.runs()
+        print(f"\nRuns ({len(runs)})")
+        for run in runs:
+            print(f"  {run.id}  steps {' '.join(map(str, run.steps))}")
+        self._print_cost()
+        _print_diagnostics(self.diagnostics)
+        identified = self.study.identification().describe()
+        print("\nWhat this design can identify")
+        for line in (*identified, *(note for note in self.notes if note not in identified)):
+            print(f"  {line}")
+
+    def _print_cost(self) -> None:
+        total, alone = self.total, self.longest.minutes(1)
+        print("\nCost on this machine, estimated from a calibration of a few seconds")
+        print(f"  {total.train_tokens:,} tokens trained, {total.generated_tokens:,} generated")
+        if self.study.evaluation.adaptive and total.generated_tokens:
+            saved = 100 * (1 - total.generated_least / total.generated_tokens)
+            least = f"{total.generated_least:,} at least ({saved:.0f} % saved), as gains are settled"
+            print(f"  generated: that at most, {least}")
+        minutes = total.minutes(self.processes)
+        print(f"  about {minutes:.1f} minutes with {self.processes} processes; the longest run alone {alone:.1f}")
+        print(f"  about {total.disk_bytes / 1e6:.1f} MB on disk{_parts_of_disk(total)}")
+        if shared := in_words(total.saving, total.saved_train, total.saved_generated):
+            print(f"  without {shared}, which runs share")
 
 
 def _diagnostics(study: Study, cost: Cost) -> list[dict[str, Any]]:

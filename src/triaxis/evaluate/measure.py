@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from triaxis.evaluate.backends import open_backend
 from triaxis.evaluate.behaviours import Ngrams
-from triaxis.evaluate.generate import generate
-from triaxis.evaluate.likelihood import log_likelihoods
+from triaxis.evaluate.likelihood import Pair, log_likelihoods
+from triaxis.evaluate.stops import Stops
 from triaxis.tasks import Task, get_task, prefill
 from triaxis.tasks.likelihood import LETTERS, written
 from triaxis.tasks.prompts import fingerprint
 from triaxis.tasks.task import Shot
-from triaxis.tasks.verify import THINK, THINK_END
+from triaxis.tasks.verify import THINK, THINK_END, never_closes
 from triaxis.types import Item, Record, TriaxisError
 
+if TYPE_CHECKING:
+    from triaxis.tasks.harness import HarnessTask
+
+LIKELIHOOD = "likelihood"  # stands for a backend where nothing is generated
+CLOSED = f"\n{THINK_END}\n\n"  # as the templates of reasoning models write a thought that is empty
 AUTO_LENGTH = 1.5  # times the longest reference trace of a task: room to be wordier than the reference
 
 
@@ -36,6 +42,13 @@ class Question:
     max_new_tokens: int
     task: Task[Any]  # as it was when its items were drawn: a file may change meanwhile
     choices: tuple[tuple[int, ...], ...] = ()  # in tokens, where the likeliest is taken and nothing is generated
+    stops: tuple[str, ...] = ()  # strings that end the response, once its thoughts are closed
+    pairs: tuple[Pair, ...] = ()  # contexts and continuations, where a task's own requests are for their likelihoods
+
+    @property
+    def compared(self) -> bool:
+        """Whether nothing is generated: likelihoods are compared."""
+        return bool(self.choices or self.pairs)
 
     @property
     def room(self) -> int:
@@ -53,33 +66,50 @@ def questions(
     max_new_tokens: int | str,
     seed: int,
     few_shot: int = 0,
+    stop: Sequence[str] = (),
     drawn: Callable[[Task[Any]], list[Item]] | None = None,
 ) -> list[Question]:
     """The fixed questions of an evaluation, the same for every checkpoint of every run.
 
     `tasks` maps a group to its tasks; a mode that a task does not have is left out for it. `max_new_tokens` is a number
     or "auto": `AUTO_LENGTH` times the longest reference trace among the task's items, every structure counted.
-    `few_shot` solved questions of the task's training side stand before each, the same before all. A task whose choices
-    are taken by likelihood is asked once, whatever `samples` says: there is nothing to sample. `drawn` gives a task's
-    items where they are not those of its evaluation.
+    `few_shot` solved questions of the task's training side stand before each, the same before all. `stop` are strings
+    that end a response, beside those of its task. A task whose choices are taken by likelihood is asked once, whatever
+    `samples` says: there is nothing to sample. A task of lm-eval has shots, limit, temperature and stops of its own.
+    `drawn` gives a task's items where they are not those of its evaluation.
     """
     asked, opened = [], opened_thought(tokenizer)
     for group, names in tasks.items():
         for name in names:
             task = get_task(name)
             examples = drawn(task) if drawn else task.examples("eval", seed, items)
+            if task.own_requests:
+                from triaxis.evaluate.harness import harness_questions  # loads lm-eval
+
+                asked += harness_questions(cast("HarnessTask", task), group, examples, tokenizer, samples)
+                continue
             for mode in [m for m in modes if m in task.modes]:
                 shots = shown(task, examples, seed, few_shot, mode)
                 if task.continuations(examples[0]):
                     asked += [_choice(group, mode, e, task, shots, tokenizer, opened) for e in examples]
                     continue
                 limit = room_for(task, examples, tokenizer) if max_new_tokens == "auto" else int(max_new_tokens)
-                words = "" if opened and mode == "think" else prefill(mode)
+                words = _in_its_mouth(mode, opened)
                 said = f"{opened} {words}".strip()
                 for example in examples:
                     prompt = _prompt(tokenizer, example.prompt, words, shots)
-                    asked += [Question(group, mode, example, k, prompt, said, limit, task) for k in range(samples)]
+                    stops = tuple(dict.fromkeys([*stop, *task.stops(example)]))
+                    one = Question(group, mode, example, 0, prompt, said, limit, task, stops=stops)
+                    asked += [replace(one, sample=k) for k in range(samples)]
     return asked
+
+
+def _in_its_mouth(mode: str, opened: str) -> str:
+    """The words before a response in a mode, after a chat template that opens a thought or doesn't. An answer at once
+    has no thought: one that is open would swallow it."""
+    if not opened:
+        return prefill(mode)
+    return f"{CLOSED}{prefill(mode)}" if mode == "direct" else ""
 
 
 def shown(task: Task[Any], examples: Sequence[Item], seed: int, n: int, mode: str) -> list[Shot]:
@@ -106,7 +136,7 @@ def _choice(
 ) -> Question:
     """A question whose likeliest choice is taken. A thought that the chat template opens is closed: what is asked for
     is the likelihood of an answer, and not of a thought that begins like one."""
-    prompt = _prompt(tokenizer, example.prompt, THINK_END if opened else "", shots)
+    prompt = _prompt(tokenizer, example.prompt, CLOSED if opened else "", shots)
     choices = [tuple(_ids(tokenizer, text)) for text in task.continuations(example)]
     if not all(choices):
         raise TriaxisError(f"{example.id}: a choice is no token of the tokenizer; its likelihood can't be told")
@@ -140,17 +170,35 @@ def measure(
     temperature: float,
     batch_size: int,
     traces: Ngrams | None = None,
+    backend: str = "auto",
 ) -> list[Record]:
     """Answer and judge every question at one checkpoint.
 
-    A sampled answer's draws belong to (run, step, item, mode, sample). `traces` are those that the run was trained on;
+    A sampled answer's draws belong to (run, step, item, mode, sample). `backend` is a name of `backends`, or auto; what
+    answered, and how, is in every record. `traces` are those that the run was trained on;
     a base, which serves runs with other traces, has none.
     """
-    sampled, chosen = [q for q in asked if not q.choices], [q for q in asked if q.choices]
-    records = _sampled(model, tokenizer, sampled, run, step, temperature, batch_size, traces) if sampled else []
-    records += _chosen(model, tokenizer, chosen, run, step, batch_size) if chosen else []
-    place = {id(q): i for i, q in enumerate([*sampled, *chosen])}
+    ours = [q for q in asked if not q.task.own_requests]
+    sampled, chosen = [q for q in ours if not q.choices], [q for q in ours if q.choices]
+    others = [q for q in asked if q.task.own_requests]
+    how = How(backend, batch_size, str(model.dtype).removeprefix("torch."), temperature)
+    records = _sampled(model, tokenizer, sampled, run, step, how, traces) if sampled else []
+    records += _chosen(model, tokenizer, chosen, run, step, how) if chosen else []
+    if others:
+        from triaxis.evaluate.harness import harness_records
+
+        records += harness_records(model, tokenizer, others, run, step, how, traces)
+    place = {id(q): i for i, q in enumerate([*sampled, *chosen, *others])}
     return [records[place[id(q)]] for q in asked]
+
+
+class How(NamedTuple):
+    """How responses were had."""
+
+    backend: str
+    batch_size: int
+    dtype: str
+    temperature: float | None
 
 
 def _sampled(
@@ -159,22 +207,24 @@ def _sampled(
     asked: Sequence[Question],
     run: str,
     step: int,
-    temperature: float,
-    batch_size: int,
+    how: How,
     traces: Ngrams | None,
 ) -> list[Record]:
-    seeds = [_stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if temperature > 0 else None
-    responses = generate(
-        model,
+    sampling = bool(how.temperature)
+    seeds = [_stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if sampling else None
+    stops = Stops(tokenizer, [q.stops for q in asked], [never_closes(q.prefilled) for q in asked])
+    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    backend = open_backend(how.backend, model, eos=eos, pad=pad, batch_size=how.batch_size)
+    how = how._replace(backend=backend.name)
+    responses = backend.answer(
         [q.prompt for q in asked],
         max_new_tokens=[q.max_new_tokens for q in asked],
-        eos=tokenizer.eos_token_id,
-        pad=tokenizer.pad_token_id,
-        temperature=temperature,
+        temperature=how.temperature or 0.0,
         seeds=seeds,
-        batch_size=batch_size,
+        stops=stops if stops.any else None,
     )
     texts = tokenizer.batch_decode([list(r.tokens) for r in responses], skip_special_tokens=False)
+    texts = [stops.cut(i, text) for i, text in enumerate(texts)]
     records = []
     for question, response, answer in zip(asked, responses, texts, strict=True):
         text = f"{question.prefilled} {answer}".strip()
@@ -197,6 +247,7 @@ def _sampled(
                 text=text,
                 copied=None if traces is None else traces.share(answer),
                 verified_steps=task.verified_steps(question.example, text),
+                **how._asdict(),
             )
         )
     return records
@@ -208,11 +259,12 @@ def _chosen(
     asked: Sequence[Question],
     run: str,
     step: int,
-    batch_size: int,
+    how: How,
 ) -> list[Record]:
     """Questions whose likeliest choice is taken. The text is the choices' likelihoods, and is what is judged."""
     pairs = [(q.prompt, choice) for q in asked for choice in q.choices]
-    told = iter(log_likelihoods(model, pairs, pad=tokenizer.pad_token_id, batch_size=batch_size))
+    told = iter(log_likelihoods(model, pairs, pad=tokenizer.pad_token_id, batch_size=how.batch_size))
+    how = how._replace(backend=LIKELIHOOD, temperature=None)
     records = []
     for question in asked:
         example, task = question.example, question.task
@@ -235,6 +287,7 @@ def _chosen(
                 finished=True,
                 text=text,
                 log_probability=likelihoods[LETTERS.index(example.answer)],
+                **how._asdict(),
             )
         )
     return records
@@ -256,6 +309,9 @@ def _prompt(
 ) -> tuple[int, ...]:
     turns = [turn for shot in shots for turn in zip(("user", "assistant"), shot, strict=True)]
     messages = [{"role": role, "content": content} for role, content in [*turns, ("user", prompt)]]
+    if prefilled.startswith(CLOSED):  # white space on both sides of the seam may be one token
+        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        return tuple(_ids(tokenizer, text + prefilled))
     ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
     return (*ids, *(_ids(tokenizer, prefilled) if prefilled else ()))
 

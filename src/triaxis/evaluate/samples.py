@@ -34,6 +34,8 @@ def task_scores(run: str, base: str, step: int, rows: Iterable[Mapping[str, Any]
     """The scores of a checkpoint from its records as rows of the table; with texts where there are several samples."""
     cells: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
+        if row.get("pilot") is False:  # of an adaptive evaluation: not every checkpoint was asked this item
+            continue
         cells.setdefault((row["group"], row["task"], row["mode"]), []).append(row)
     return [_scored(run, base, step, *cell, found) for cell, found in cells.items()]
 

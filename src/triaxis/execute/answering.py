@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from triaxis.axes.model import ModelSettings, fingerprint_saved, load_saved, look_at_saved
-from triaxis.evaluate import measure
+from triaxis.axes.model import ModelSettings, config_of_saved, fingerprint_saved, load_saved, look_at_saved
+from triaxis.evaluate import Question, measure
+from triaxis.evaluate.adaptive import answers
+from triaxis.execute.backends import agreed
 from triaxis.execute.checkpoints import Point
 from triaxis.execute.evaluation import Ask
+from triaxis.execute.memory import EVALUATING, LOADING, lacking_memory_told
 from triaxis.execute.run import check_read, questions_for
 from triaxis.records.portions import Portion
-from triaxis.types import TriaxisError
+from triaxis.types import Record, TriaxisError
 
 AXIS = "model.base: "  # before what the model axis says of a model
 
@@ -41,7 +45,8 @@ def answer(ask: Ask) -> Iterator[Answered]:
     torch.set_num_threads(1)  # as a run of a study: several checkpoints are asked at once
     disable_progress_bar()
     settings = ModelSettings.of({"base": ask.point.model, **ask.model})
-    model, tokenizer = load_saved(settings, ask.base)
+    with lacking_memory_told(LOADING):
+        model, tokenizer = load_saved(settings, ask.base)
     if fingerprint_saved(ask.point.model, ask.base) != ask.fingerprint:
         raise TriaxisError(
             f"{ask.point.model}: has changed since it was looked at; evaluate it again once it is written"
@@ -50,15 +55,21 @@ def answer(ask: Ask) -> Iterator[Answered]:
         group, task = ask.tasks[place]
         began = time.perf_counter()
         asked = questions_for({group: (task,)}, ask.evaluation, tokenizer, model.config.max_position_embeddings)
-        records = measure(
-            model,
-            tokenizer,
-            asked,
-            run=ask.point.run,
-            step=ask.point.step,
-            temperature=float(ask.evaluation["temperature"]),
-            batch_size=int(ask.evaluation["batch_size"]),
-        )
+
+        def put(part: Sequence[Question]) -> list[Record]:
+            return measure(
+                model,
+                tokenizer,
+                part,
+                run=ask.point.run,
+                step=ask.point.step,
+                temperature=float(ask.evaluation["temperature"]),
+                batch_size=int(ask.evaluation["batch_size"]),
+                backend=str(ask.evaluation.get("backend", "auto")),
+            )
+
+        with lacking_memory_told(EVALUATING):
+            records = answers(asked, ask.evaluation, ask.base_scores if ask.needs else None, put)
         yield Answered(place, Portion(tuple(records), time.perf_counter() - began))
 
 
@@ -71,6 +82,18 @@ def looked_at(point: Point, base: str) -> str:
         return fingerprint_saved(point.model, base)
     except TriaxisError as error:
         raise TriaxisError(str(error).removeprefix(AXIS)) from None
+
+
+def check_one_backend(asks: Sequence[Ask]) -> None:
+    """Refuse checkpoints that would be answered by several backends, or by one that can't be had."""
+    by_model = {ask.point.model: ask for ask in asks}
+
+    def config(model: str) -> Any:
+        ask = by_model[model]
+        return config_of_saved(ModelSettings.of({"base": model, **ask.model}), ask.base)
+
+    if asks:
+        agreed(str(asks[0].evaluation.get("backend", "auto")), by_model, config)
 
 
 def check_fits(ask: Ask) -> None:

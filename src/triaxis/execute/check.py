@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from triaxis.axes.data import TrainingExample, check_data
-from triaxis.axes.model import base_names, fingerprint
+from triaxis.axes.model import ModelSettings, base_names, fingerprint, look_at
+from triaxis.execute.backends import one_backend
 from triaxis.execute.data_check import Data, check_training
+from triaxis.execute.judging import check_judge
 from triaxis.execute.stopping import LENGTH_STABLE
 from triaxis.study import OF_BASES, Study, trained_on
 from triaxis.study.axes import RULE
@@ -42,9 +44,11 @@ def checked(study: Study) -> tuple[Study, tuple[str, ...]]:
     for name in OF_BASES:
         if len({settings[name] for settings in conditions}) > 1:
             raise TriaxisError(f"{name}: a base is measured once, so this has one level in a study; run two studies")
+    one_backend(study.evaluation.backend, conditions)
     bases = {str(settings["model.base"]) for settings in conditions}
     lab = sorted(bases.intersection(base_names()))
     items, lacking = check_asked(study.tasks, study.evaluation, lab)
+    _check_models(conditions)
     chosen_on = check_selection(study, items)
     trained = [_of_data(settings) for settings in conditions]
     for data in trained:
@@ -71,16 +75,22 @@ def check_asked(
 
     Raises TriaxisError for a task that doesn't exist or can't be asked like that.
     """
+    check_judge(evaluation.judge, tasks)
     items: dict[str, list[Item]] = {}
     notes: list[str] = []
     for group, names in tasks.items():
         for name in names:
             task = _task(name, group)
+            task.check_group(group)
             items[name] = task.examples("eval", evaluation.seed, evaluation.items)
             _check_open(evaluation, name, task, items[name], lab)
-            if evaluation.few_shot:
+            if evaluation.few_shot and not task.own_requests:
                 task.shots(evaluation.seed, evaluation.few_shot, "default")
             notes += _modes(evaluation, group, name)
+            if task.own_requests:
+                from triaxis.tasks.harness import HarnessTask, notes_on
+
+                notes += notes_on(cast(HarnessTask, task), group, evaluation)
     return items, notes
 
 
@@ -97,6 +107,10 @@ def check_selection(study: Study, items: Mapping[str, Sequence[Item]]) -> list[I
         told: dict[str, bool] = {}
         for name in (name for names in study.selects(condition).values() for name in names):
             task = get_task(name)
+            if task.own_requests:
+                raise TriaxisError(
+                    f"selection: {name} has no items besides those that are reported; leave it out of it"
+                )
             if mode not in task.modes:
                 raise TriaxisError(f"selection: {name} has no mode {mode}; add one that it has to evaluation.modes")
             if name not in found:
@@ -112,6 +126,14 @@ def _check_diagnostics(study: Study) -> None:
         from triaxis.axes.optimization.diagnostics import check_diagnostics  # loads torch, which few studies wait for
 
         check_diagnostics(study.diagnostics, study.diagnostics)
+
+
+def _check_models(conditions: Sequence[Mapping[str, Level]]) -> None:
+    """Refuse bases that no run could load, train or ask, as far as can be told without their weights."""
+    told = ({k.removeprefix("model."): v for k, v in c.items() if k.startswith("model.")} for c in conditions)
+    for model in dict.fromkeys(map(ModelSettings.of, told)):
+        if model.base not in base_names():
+            look_at(model.base, model)
 
 
 def _of_data(settings: Mapping[str, Level]) -> dict[str, Level]:
@@ -140,7 +162,7 @@ def _check_open(evaluation: Evaluation, name: str, task: Task[Any], items: Seque
         return
     if lab:
         _check_words(name, [item.prompt for item in items], lab[0])
-    if task.continuations(items[0]):  # nothing is generated
+    if task.own_requests or task.continuations(items[0]):  # with a limit of their own, or nothing is generated
         return
     if evaluation.max_new_tokens == "auto" and not all(item.traces for item in items):
         raise TriaxisError(

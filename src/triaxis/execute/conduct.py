@@ -15,6 +15,7 @@ from triaxis.execute.course import Course
 from triaxis.execute.engine import Engine, Event
 from triaxis.execute.job import Job, Measured
 from triaxis.execute.keeping import STATE_FOLDER, WEIGHTS, Keep, NoRoom, Room
+from triaxis.execute.layout import ALONE, Layout
 from triaxis.execute.queue import Feed, Queue, Ready
 from triaxis.records import Diagnostics, Store
 from triaxis.study import OF_BASES, Run, Study, default_of
@@ -28,7 +29,6 @@ STATES: dict[str, Literal["waiting", "running", "done", "failed"]] = {
     "done": "done",
     "failed": "failed",
 }
-WORK = "triaxis.execute.run:follow"  # by name: torch is loaded where it runs, not here
 BASE = "base:"  # how the job that measures a base is called
 
 
@@ -47,6 +47,7 @@ def conduct(
     store: Store,
     engine: Engine,
     watcher: Watcher = lambda event: None,
+    layout: Layout = ALONE,
     branching: bool = True,
 ) -> Conducted:
     """Measure what the store does not hold yet, and say how the study stands.
@@ -57,7 +58,7 @@ def conduct(
     """
     runs = {run.id: run for run in study.runs()}
     store.add_runs((r.id, r.seed, study.name, r.condition.levels, r.condition.settings) for r in runs.values())
-    jobs = list(to_do(study, store))
+    jobs = [replace(job, layout=layout) for job in to_do(study, store)]
     unmeasured = {id for id, run in runs.items() if course_of(study, store, run).unmeasured()}
     for job in jobs:
         if job.id in unmeasured:
@@ -65,10 +66,15 @@ def conduct(
     evaluation = evaluation_id(study)
     lacking = [runs[job.id] for job in jobs if job.id in runs]
     parts = parts_of(study.runs()) if branching else []
-    queue = Queue(lacking, parts, store, lambda id: _as_it_stands(job_of(study, runs[id]), store, evaluation))
-    feed = Feed(engine, WORK)
-    feed.add(Ready(job.id, partial(_as_it_stands, job, store, evaluation)) for job in jobs if job.id not in runs)
-    feed.add(queue.first())
+
+    def standing(id: str) -> Job:
+        return _as_it_stands(replace(job_of(study, runs[id]), layout=layout), store, evaluation)
+
+    held, queue = _held(study, store, jobs), Queue(lacking, parts, store, standing)
+    bases = {job.id for job in jobs if job.id not in runs}  # that are still to be measured
+    feed = Feed(engine, layout.work)
+    feed.add(Ready(job.id, partial(_as_it_stands, job, store, evaluation)) for job in jobs if job.id in bases)
+    feed.add(queue.first() if not held else ())
     began, stopped = time.monotonic(), ""
     try:
         for event in engine.watch():
@@ -88,7 +94,13 @@ def conduct(
             if event.kind in ("done", "failed") and not stopped:
                 if event.job in queue.by_id:
                     _settle(study, store, [runs[run] for run in queue.members(event.job)])
-                feed.settled(queue.after(event.job))
+                bases.discard(event.job)
+                if held and not bases:  # a run whose base failed is left
+                    left, held = _held(study, store, jobs), set()
+                    queue = Queue([run for run in lacking if run.id not in left], parts, store, standing)
+                    feed.settled(queue.first())
+                else:
+                    feed.settled(queue.after(event.job))
                 queue.clear(lambda id: complete(study, store, runs[id]))
     finally:
         engine.close()
@@ -125,6 +137,17 @@ def to_do(study: Study, store: Store) -> Iterator[Job]:
             store.mark(run.id, "done")
         if course.lacking() or course.untidy():
             yield job_of(study, run)
+
+
+def _held(study: Study, store: Store, jobs: Sequence[Job]) -> set[str]:
+    """The runs that can't be asked yet: what an adaptive evaluation asks depends on their base, which isn't measured.
+
+    They start together, once no base is left to be measured, so that a study stopped early is still balanced.
+    """
+    if study.evaluation.adaptive is None:
+        return set()
+    there = store.bases_done(evaluation_id(study))
+    return {job.id for job in jobs if job.steps != (0,) and job.settings["model.base"] not in there}
 
 
 def asked_of(study: Study) -> Mapping[str, Mapping[str, Any]]:
@@ -223,11 +246,12 @@ def _as_it_stands(job: Job, store: Store, evaluation: str) -> Job:
     done = frozenset(store.done(job.id))
     there = {step: names for step, names in store.diagnosed(job.id, job.diagnostics).items() if step in done}
     losses = {step: loss for step, loss in store.losses(job.id).items() if step in done}
+    scores = store.base_scores(str(job.settings["model.base"])) if job.evaluation.get("adaptive") else {}
     selected = store.selected(job.id) if job.select else {}
     keep = replace(job.keep, folder=str(store.path / WEIGHTS / job.id)) if job.keep else None
     room = replace(job.room, folder=str(store.path)) if job.room else None
     state = str(store.path / STATE_FOLDER / job.id)
-    known = replace(job, done=done, diagnosed=there, losses=losses, selected=selected)
+    known = replace(job, done=done, diagnosed=there, losses=losses, selected=selected, base_scores=scores)
     return replace(known, state=state, keep=keep, room=room)
 
 

@@ -14,7 +14,8 @@ from triaxis.evaluate import Question, measure, questions
 from triaxis.execute.branching import Part, Saving, parts_of, saving_of
 from triaxis.execute.conduct import job_of
 from triaxis.execute.job import Job
-from triaxis.execute.run import diagnostic_seconds, prepare, recipe, trained_bytes
+from triaxis.execute.memory import TRYING, memory_told
+from triaxis.execute.run import Prepared, diagnostic_seconds, prepare, recipe, trained_bytes
 from triaxis.study import Run, Study
 from triaxis.types import Level, TriaxisError
 
@@ -39,6 +40,7 @@ class Cost:
     cpu_seconds: float
     disk_bytes: int
     diagnostics: Mapping[str, float] = field(default_factory=dict)  # CPU seconds of each, over all checkpoints
+    generated_least: int = 0  # of a whole study: where an adaptive evaluation stops at its pilot everywhere
     weights_bytes: int = 0  # of the disk, what is kept for analysis
     state_bytes: int = 0  # of the disk, what running jobs need to go on
     saving: Saving = field(default_factory=Saving)  # of steps and checkpoints, since runs share their first steps
@@ -83,7 +85,8 @@ def estimate(study: Study, jobs: int, branching: bool = True) -> tuple[Cost, Cos
         sum(c.train_tokens for c in each) - trained,
         sum(c.generated_tokens for c in each) + len(bases) * first.evaluation - answered,
         sum(c.cpu_seconds for c in each)
-        + (len(bases) * first.evaluation - answered) / speed.generated
+        + len(bases) * _evaluation(speed, first)
+        - answered / speed.generated
         - trained / speed.trained,
         # A run's state is deleted when it is done, so no more of them are there than run at once.
         sum(c.disk_bytes - speed.state_bytes for c in each)
@@ -91,6 +94,7 @@ def estimate(study: Study, jobs: int, branching: bool = True) -> tuple[Cost, Cos
         + len(bases) * first.questions * BYTES_A_RECORD
         + REPORT_BYTES,
         _summed(each),
+        round(study.evaluation.pilot_share * sum(c.generated_tokens for c in each)) + len(bases) * first.evaluation,
         sum(c.weights_bytes for c in each),
         states * speed.state_bytes,
         saving,
@@ -128,6 +132,7 @@ def _shared(study: Study, runs: Sequence[Run], parts: Sequence[Part], each: Sequ
 class _Speed:
     trained: float  # tokens a second
     generated: float  # tokens a second
+    compared: float  # seconds a question whose choices' likelihoods are compared
     state_bytes: int
     weight_bytes: int  # of a folder of weights, tokenizer included
     diagnostics: Mapping[str, float]  # seconds of each at one checkpoint, for each token of its training batch
@@ -138,6 +143,7 @@ class _Lengths:
     row: float  # mean tokens of a training row
     questions: int  # of an evaluation
     evaluation: int  # tokens generated at a checkpoint
+    compared: int  # questions of an evaluation that generate nothing
     answers: Mapping[str, float]  # mean tokens of a response, by task
 
 
@@ -150,14 +156,16 @@ def _few(job: Job) -> Job:
 def _lengths(job: Job) -> _Lengths:
     run = prepare(_few(job))
     asked = questions(job.tasks, run.tokenizer, **_asking(job))
-    answers = [_answer(question, str(job.settings["data.structure"]), run.tokenizer) for question in asked]
+    structure = str(job.settings["data.structure"])
+    answers = [_answer(question, structure, run.tokenizer) for question in asked if not question.compared]
     mean = {task: sum(told) / len(told) for task, told in _by_task(asked, answers).items()}
-    return _Lengths(sum(len(r.tokens) for r in run.rows) / len(run.rows), len(asked), sum(answers), mean)
+    row = sum(len(r.tokens) for r in run.rows) / len(run.rows)
+    return _Lengths(row, len(asked), sum(answers), len(asked) - len(answers), mean)
 
 
 def _by_task(asked: Sequence[Question], answers: Sequence[int]) -> dict[str, list[int]]:
     told: dict[str, list[int]] = {}
-    for question, answer in zip(asked, answers, strict=True):
+    for question, answer in zip((q for q in asked if not q.compared), answers, strict=True):
         told.setdefault(question.example.task, []).append(answer)
     return told
 
@@ -173,25 +181,19 @@ def _answer(question: Question, structure: str, tokenizer: PreTrainedTokenizerBa
 
 def _asking(job: Job) -> dict[str, Any]:
     asking = {k: job.evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
-    return {**asking, "few_shot": job.evaluation.get("few_shot", 0)}
+    return {**asking, "few_shot": job.evaluation.get("few_shot", 0), "stop": job.evaluation.get("stop", ())}
 
 
+@memory_told(TRYING)
 def _calibrate(job: Job) -> _Speed:
     run = prepare(_few(job))
     # Thinking is what fine-tuned models do: a base that answers at once would make decoding look cheap.
     thinking = questions(job.tasks, run.tokenizer, **{**_asking(job), "modes": ("think",)})
-    asked = thinking or questions(job.tasks, run.tokenizer, **_asking(job))
-    began = time.perf_counter()
-    records = measure(
-        run.model,
-        run.tokenizer,
-        asked[:: -(-len(asked) // QUESTIONS)],
-        run="calibration",
-        step=0,
-        temperature=0.0,
-        batch_size=int(job.evaluation["batch_size"]),
-    )
-    generated = max(1, sum(r.response_tokens or 0 for r in records)) / (time.perf_counter() - began)
+    every = questions(job.tasks, run.tokenizer, **_asking(job))
+    seconds, tokens, _ = _asked(job, run, thinking or [question for question in every if not question.compared])
+    generated = max(1, tokens) / seconds
+    seconds, _, asked = _asked(job, run, [question for question in every if question.compared])
+    compared = seconds / max(1, asked)
     row = sum(len(r.tokens) for r in run.rows) / len(run.rows)
     began = time.perf_counter()
     while time.perf_counter() - began < TRAIN_SECONDS:
@@ -203,9 +205,30 @@ def _calibrate(job: Job) -> _Speed:
     state = 3 * weights  # weights and two moments
     batch = int(job.settings["optimization.batch_size"]) * row
     spent = diagnostic_seconds(_few(job), run, batch / trained, DIAGNOSTIC_SECONDS)
-    return _Speed(
-        trained, generated, state, weights + TOKENIZER_BYTES, {name: seconds / batch for name, seconds in spent.items()}
+    of_token = {name: seconds / batch for name, seconds in spent.items()}
+    return _Speed(trained, generated, compared, state, weights + TOKENIZER_BYTES, of_token)
+
+
+def _asked(job: Job, run: Prepared, asked: Sequence[Question]) -> tuple[float, int, int]:
+    """Seconds that some of the questions take, the tokens of their responses, and how many they are."""
+    some = asked[:: -(-len(asked) // QUESTIONS) or 1]
+    began = time.perf_counter()
+    records = measure(
+        run.model,
+        run.tokenizer,
+        some,
+        run="calibration",
+        step=0,
+        temperature=0.0,
+        batch_size=int(job.evaluation["batch_size"]),
+        backend=str(job.evaluation.get("backend", "auto")),
     )
+    return time.perf_counter() - began, sum(r.response_tokens or 0 for r in records), len(some)
+
+
+def _evaluation(speed: _Speed, lengths: _Lengths) -> float:
+    """Seconds of the evaluation of a checkpoint."""
+    return lengths.evaluation / speed.generated + lengths.compared * speed.compared
 
 
 def _one(job: Job, speed: _Speed, lengths: _Lengths) -> Cost:
@@ -217,10 +240,11 @@ def _one(job: Job, speed: _Speed, lengths: _Lengths) -> Cost:
     generated = points * (lengths.evaluation + selection)
     batch = int(job.settings["optimization.batch_size"]) * lengths.row
     diagnostics = {name: points * batch * seconds for name, seconds in speed.diagnostics.items()}
-    seconds = trained / speed.trained + generated / speed.generated + sum(diagnostics.values())
+    seconds = trained / speed.trained + points * _evaluation(speed, lengths) + sum(diagnostics.values())
+    seconds += points * selection / speed.generated
     kept = len(job.keep.what) * speed.weight_bytes if job.keep else 0
     disk = points * lengths.questions * BYTES_A_RECORD + speed.state_bytes + kept
-    return Cost(1, trained, generated, seconds, disk, diagnostics, kept, speed.state_bytes)
+    return Cost(1, trained, generated, seconds, disk, diagnostics, weights_bytes=kept, state_bytes=speed.state_bytes)
 
 
 def _check_budget(study: Study, total: Cost, longest: Cost) -> None:

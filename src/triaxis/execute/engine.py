@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal, Protocol
 
+from triaxis.types import DiskFull, RunFailed, TriaxisError
+
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Work = Callable[[Any], Iterator[Any]]
+
+
+class TryFailed(Exception):
+    """Why one try of a job came to nothing, in one line; another may go through."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,18 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop everything and give back what the engine holds."""
+
+
+def told(error: Exception) -> tuple[Literal["full", "final", "failed"], str]:
+    """What becomes of a job whose work raises, and why, in one line: `final` would fail again."""
+    if isinstance(error, DiskFull):
+        return "full", str(error)
+    if isinstance(error, TriaxisError | RunFailed):
+        return "final", str(error)
+    if isinstance(error, TryFailed):
+        return "failed", str(error)
+    text = str(error) or "no message"
+    return "failed", f"{type(error).__name__}: {text.splitlines()[0]}"
 
 
 def imported(work: str) -> Work:

@@ -34,6 +34,13 @@ class Ask:
     base: str = ""  # what its run started from, where that is told: adapters need it
     read: Mapping[str, str] = field(default_factory=dict)  # files and libraries by name, with their fingerprints
     done: frozenset[int] = frozenset()  # tasks, by place, that are safe
+    # Of an adaptive evaluation: the base's score on each item, by task and mode.
+    base_scores: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def needs(self) -> str:
+        """The base that has to be measured before: what an adaptive evaluation asks depends on it. Empty: none."""
+        return self.base if self.point.run and self.evaluation.get("adaptive") else ""
 
     @property
     def id(self) -> str:
@@ -129,8 +136,16 @@ def evaluate(
     One that fails is told and the others go on. Doing it again goes on with what is left.
     """
     by_id = {ask.point.id: ask for ask in asks}
-    for ask in asks:
+    held = _held(asks, store)
+    submitted: list[str] = []
+
+    def submit(ask: Ask) -> None:
+        submitted.append(ask.point.id)
         engine.submit(ask.point.id, WORK, partial(_as_it_stands, ask, store))
+
+    for ask in asks:
+        if not any(ask in waiting for waiting in held.values()):
+            submit(ask)
     try:
         for event in engine.watch():
             ask = by_id[event.job]
@@ -138,11 +153,26 @@ def evaluate(
                 ask.portions(store).keep(event.value.place, event.value.portion)
             elif event.kind == "done":
                 _complete(ask, store)
+                for waiting in held.pop(ask.point.model, ()) if not ask.point.run else ():
+                    submit(waiting)
             heard(event)
     finally:
         engine.close()
-    endings = {job: engine.collect(job) for job in by_id}
-    return {job: ending.message for job, ending in endings.items() if ending.state != "done"}
+    endings = {job: engine.collect(job) for job in submitted}
+    failed = {job: ending.message for job, ending in endings.items() if ending.state != "done"}
+    return failed | {
+        ask.point.id: f"its base {base} could not be measured" for base, waiting in held.items() for ask in waiting
+    }
+
+
+def _held(asks: Sequence[Ask], store: Store) -> dict[str, list[Ask]]:
+    """By base, the checkpoints that can't be asked before it is measured."""
+    there = {base for run, base, _ in store.evaluations() if not run}
+    held: dict[str, list[Ask]] = {}
+    for ask in asks:
+        if ask.needs and ask.needs not in there:
+            held.setdefault(ask.needs, []).append(ask)
+    return held
 
 
 def mark_runs(asks: Sequence[Ask], failed: Mapping[str, str], store: Store) -> None:
@@ -153,7 +183,8 @@ def mark_runs(asks: Sequence[Ask], failed: Mapping[str, str], store: Store) -> N
 
 
 def _as_it_stands(ask: Ask, store: Store) -> Ask:
-    return replace(ask, done=frozenset(ask.portions(store).kept(len(ask.tasks))))
+    scores = store.base_scores(ask.needs) if ask.needs else {}
+    return replace(ask, done=frozenset(ask.portions(store).kept(len(ask.tasks))), base_scores=scores)
 
 
 def _complete(ask: Ask, store: Store) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from triaxis.execute.keeping import Keep, Room
+from triaxis.execute.layout import ALONE, Layout
 from triaxis.records.choices import Selected, Stop
 from triaxis.types import Checkpoint, Level, NotEstimable, Reading, Record
 
@@ -30,6 +31,9 @@ class Job:
     diagnostics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # asked for, with their settings
     diagnosed: Mapping[int, frozenset[str]] = field(default_factory=dict)  # by step, those that are already safe
     losses: Mapping[int, float | None] = field(default_factory=dict)  # of the steps whose records are safe
+    layout: Layout = ALONE  # over processes
+    # Of an adaptive evaluation: the base's score on each item, by task and mode.
+    base_scores: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
     select: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # tasks of the selection split, by group
     select_items: int = 0  # a task
     selected: Mapping[int, tuple[Selected, ...]] = field(default_factory=dict)  # what is known of that, by step

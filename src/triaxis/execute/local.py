@@ -16,8 +16,8 @@ from multiprocessing.context import SpawnProcess
 from pickle import UnpicklingError
 from typing import Any
 
-from triaxis.execute.engine import Ending, Event, State, imported
-from triaxis.types import DiskFull, RunFailed, TriaxisError
+from triaxis.execute.engine import Ending, Event, State, imported, told
+from triaxis.types import DiskFull
 
 THREADS = {
     "OMP_NUM_THREADS": "1",
@@ -135,8 +135,7 @@ class LocalPool:
             worker.process.join(timeout=5)
             code = worker.process.exitcode
             self._discard(worker)
-            died = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-            yield self._again_or_failed(job, f"its process died ({died})")
+            yield self._again_or_failed(job, f"its process {_death(code)}")
             return
         if kind == "measured":
             yield Event(job.id, "measured", value)
@@ -171,6 +170,15 @@ class LocalPool:
         worker.pipe.close()
 
 
+def _death(code: int | None) -> str:
+    if code == -signal.SIGKILL:  # nobody can tell more: whoever is killed so says nothing any more
+        return (
+            "was killed (SIGKILL), by the system where memory ran out: lower optimization.micro_batch_size or "
+            "evaluation.batch_size, or run fewer at once (--jobs)"
+        )
+    return f"died ({signal.Signals(-code).name if code is not None and code < 0 else f'exit code {code}'})"
+
+
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
@@ -199,13 +207,8 @@ def _serve(pipe: Connection, parent: int) -> None:
                 pipe.send(("done", None))
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 raise
-            except DiskFull as error:
-                pipe.send(("full", str(error)))
-            except (TriaxisError, RunFailed) as error:
-                pipe.send(("final", str(error)))
             except Exception as error:
-                text = str(error) or "no message"
-                pipe.send(("failed", f"{type(error).__name__}: {text.splitlines()[0]}"))
+                pipe.send(told(error))
 
 
 def _die_with(parent: int) -> None:

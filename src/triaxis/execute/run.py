@@ -23,6 +23,7 @@ from triaxis.axes.data import TrainingExample, check_apart, held_out_set, traini
 from triaxis.axes.model import ModelSettings, adapt, embeddings, load_base, save_trained, weight_bytes
 from triaxis.axes.model.lab import PRETRAINING, Pretraining, lab_tokenizer, new_model, pretraining_rows, save_base
 from triaxis.axes.optimization import Batch, Recipe, Row, Training, batches_per_epoch, collate, order, pack
+from triaxis.axes.optimization.crew import ALONE, Crew
 from triaxis.axes.optimization.diagnostics import (
     DIAGNOSTICS,
     PREFIX,
@@ -32,25 +33,31 @@ from triaxis.axes.optimization.diagnostics import (
     run_diagnostics,
     settings_of,
 )
+from triaxis.axes.optimization.led import Led
 from triaxis.evaluate import Ngrams, Question, measure, questions
+from triaxis.evaluate.adaptive import answers
 from triaxis.execute.course import Course, accounted, horizon, stops_of
 from triaxis.execute.job import ENDED, STATE, Job, Measured
 from triaxis.execute.keeping import NoRoom
+from triaxis.execute.memory import EVALUATING, LOADING, TRAINING, memory_told
 from triaxis.execute.selecting import selected_of, selection_questions
 from triaxis.execute.tally import Tally
 from triaxis.records import SAVED
 from triaxis.records.choices import Selected
 from triaxis.records.paths import disk_full
 from triaxis.tasks import read_from
-from triaxis.types import Checkpoint, Level, NotEstimable, RunFailed, TriaxisError
+from triaxis.types import Checkpoint, Level, NotEstimable, Record, RunFailed, TriaxisError
 
 EVALUATE, SELECT, RECORDS = "evaluate", "select", "records"
+PREPARE = "prepare"  # what the first of several processes tells the others to do
 HELD_OUT = 64  # rows
 OF_BASE = "the base is looked at without rows: it serves runs with different data"
+# Settings that came after diagnostics were kept: at their default they must not ask for what is there once more.
+LATER = (("weight_distance", "each", True),)
 SAME_LOSS = 1e-3  # relative: a run that was trained again on another machine is the same to rounding
 
 
-def follow(job: Job) -> Iterator[Measured | NoRoom]:
+def follow(job: Job, crew: Crew = ALONE) -> Iterator[Measured | NoRoom]:
     """Train a run through the steps of its trajectory and measure each that isn't done; a pure function of the job.
 
     Runs that share their first steps (`job.together`) are followed as one until they part, each measured at its own
@@ -58,18 +65,19 @@ def follow(job: Job) -> Iterator[Measured | NoRoom]:
     whoever consumes this must have a measurement safe before asking for the next; weights that are kept are written
     after that. A run ends where its rule says so. A base is a job whose only step is 0. Raises RunFailed where the loss
     is not finite, TriaxisError where the settings can't be followed or what is read is no longer what was checked;
-    gives a NoRoom where the disk budget ends.
+    gives a NoRoom where the disk budget ends. The first of several processes does all of it; in the training the others
+    `assist`.
     """
     check_read(job.read)
     if job.steps == (0,):
-        yield _of_base(job)
+        yield _of_base(job, crew)
         return
     courses = [Course(own) for own in job.together or (job,)]
     for course in courses:
         course.tidy()
     if not horizon(courses, job.until):
         return
-    run = prepare(job)
+    run = prepare(job, crew)
     looks = _looks(job, run)
     tally = _resume(run.training, job, courses)
     for step in stops_of(courses, job.until):
@@ -188,6 +196,7 @@ def check_read(read: Mapping[str, str]) -> None:
             raise TriaxisError(f"{name}: {what} since the study was checked; put it back, or run the study anew")
 
 
+@memory_told(TRAINING)
 def _train(training: Training, step: int, tally: Tally) -> None:
     began = time.perf_counter()
     training.run_to(step)
@@ -204,16 +213,32 @@ class Prepared(NamedTuple):
     training: Training
 
 
-def prepare(job: Job) -> Prepared:
+@memory_told(LOADING)
+def prepare(job: Job, crew: Crew = ALONE) -> Prepared:
     """The base, its tokenizer, what the run trains on and its training at step 0; one thread from here on."""
+    crew.tell(PREPARE, job)
     model, tokenizer = _base(job)
     examples = training_set(_axis(job, "data"), job.seed)
     rows = [render(example, tokenizer) for example in examples]
     _check_rows(rows, model)
     adapt(model, ModelSettings.of(_axis(job, "model")), job.seed)
-    batches = batcher(job, rows, tokenizer.pad_token_id)
+    batches = batcher(job, rows, tokenizer.pad_token_id, crew)
     _check_end(batches(0), tokenizer.eos_token_id)
-    return Prepared(model, tokenizer, examples, rows, Training(model, batches, recipe(job)))
+    kind = Led if crew.size > 1 and crew.first else Training
+    return Prepared(model, tokenizer, examples, rows, kind(model, batches, recipe(job), crew))
+
+
+def assist(crew: Crew) -> None:
+    """What the processes of a crew do but for the first: prepare what it prepares, and train when it trains."""
+    training: Training | None = None
+    while True:
+        name, *given = crew.heard()
+        if name == PREPARE:
+            [job] = given
+            training = None  # the last run's makes room
+            training = prepare(job, replace(crew, sharding=job.layout.sharding)).training
+        else:
+            getattr(training, name)(*given)
 
 
 def _check_rows(rows: Sequence[Row], model: PreTrainedModel) -> None:
@@ -352,13 +377,16 @@ def _check_kept(example: TrainingExample, completion: Sequence[int], tokenizer: 
         )
 
 
-def batcher(job: Job, rows: Sequence[Row], pad: int) -> Callable[[int], list[Batch]]:
-    """The micro-batches of each optimizer step: the run's order, padded, or laid end to end where packing is on."""
+def batcher(job: Job, rows: Sequence[Row], pad: int, crew: Crew = ALONE) -> Callable[[int], list[Batch]]:
+    """The micro-batches of each optimizer step: the run's order, padded, or laid end to end where packing is on.
+
+    Of several processes each has every so many-th row of a batch; of a ragged last one perhaps none.
+    """
     micro = int(job.settings["optimization.micro_batch_size"])
     length = max(len(r.tokens) for r in rows) if job.settings["optimization.packing"] else None
 
     def of(step: int) -> list[Batch]:
-        members = [rows[i] for i in _members(job, len(rows), step)]
+        members = [rows[i] for i in _members(job, len(rows), step)][crew.rank :: crew.size]
         parts = [members[i : i + micro] for i in range(0, len(members), micro)]
         return [collate(p, pad) if length is None else pack(p, pad, length) for p in parts]
 
@@ -393,7 +421,8 @@ def questions_for(
     Raises TriaxisError for a word that its tokenizer doesn't know, and where a prompt and its answer don't fit.
     """
     chosen = {k: evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
-    asked = questions(tasks, tokenizer, **chosen, few_shot=evaluation.get("few_shot", 0))
+    later = {"few_shot": evaluation.get("few_shot", 0), "stop": evaluation.get("stop", ())}
+    asked = questions(tasks, tokenizer, **chosen, **later)
     check_questions(asked, evaluation, tokenizer, context)
     return asked
 
@@ -403,9 +432,16 @@ def check_questions(
 ) -> None:
     """Raise TriaxisError for a word that the tokenizer doesn't know, and where a prompt and its answer don't fit."""
     unknown = tokenizer.unk_token_id
+    if unknown in (tokenizer.eos_token_id, tokenizer.bos_token_id):
+        unknown = None  # byte-level: every text can be written
     for question in asked:
         if unknown is not None and unknown in (*question.prompt, *(t for c in question.choices for t in c)):
             raise TriaxisError(f"{question.example.id}: asks with a word that the base's tokenizer doesn't know")
+        if len(question.prompt) >= context:
+            raise TriaxisError(
+                f"{question.example.id}: its prompt has {len(question.prompt)} tokens, and the context is {context}; "
+                "take a task with shorter prompts, or a model with a longer context"
+            )
         if len(question.prompt) + question.room > context:
             few = f" or evaluation.few_shot ({evaluation['few_shot']})" if evaluation.get("few_shot") else ""
             raise TriaxisError(
@@ -418,6 +454,7 @@ def _axis(job: Job, axis: str) -> dict[str, Any]:
     return {k.removeprefix(f"{axis}."): v for k, v in job.settings.items() if k.startswith(f"{axis}.")}
 
 
+@memory_told(EVALUATING)
 def _measured(
     job: Job,
     point: Checkpoint,
@@ -437,18 +474,23 @@ def _measured(
         records, took = [replace(record, run=job.id) for record in shared[RECORDS][0]], shared[RECORDS][1]
         return Measured(point, tuple(records), {EVALUATE: took, f"{SAVED}{EVALUATE}": took, **spent}, found.values)
     began = time.perf_counter()
-    records = measure(
-        model,
-        tokenizer,
-        asked,
-        run=job.id if point.step else "",
-        step=point.step,
-        temperature=float(job.evaluation["temperature"]),
-        batch_size=int(job.evaluation["batch_size"]),
-        traces=traces,
-    )
+
+    def ask(part: Sequence[Question]) -> list[Record]:
+        return measure(
+            model,
+            tokenizer,
+            part,
+            run=job.id if point.step else "",
+            step=point.step,
+            temperature=float(job.evaluation["temperature"]),
+            batch_size=int(job.evaluation["batch_size"]),
+            traces=traces,
+            backend=str(job.evaluation.get("backend", "auto")),
+        )
+
+    records = answers(asked, job.evaluation, job.base_scores if point.step else None, ask)
     took = (time.perf_counter() - began, sum(r.response_tokens or 0 for r in records))
-    if not float(job.evaluation["temperature"]):
+    if not float(job.evaluation["temperature"]) and not any(question.task.own_requests for question in asked):
         shared[RECORDS] = records, took
     return Measured(point, tuple(records), {EVALUATE: took, **spent}, found.values)
 
@@ -509,7 +551,11 @@ def diagnostic_seconds(job: Job, run: Prepared, step: float, most: float) -> dic
 
 def with_defaults(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Diagnostics by name with all of their settings, those that are not given at their default."""
-    return {d.name: settings_of(d) | dict(asked[d.name]) for d in DIAGNOSTICS if d.name in asked}
+    told = {d.name: settings_of(d) | dict(asked[d.name]) for d in DIAGNOSTICS if d.name in asked}
+    for name, key, default in LATER:
+        if told.get(name, {}).get(key) == default:
+            del told[name][key]
+    return told
 
 
 def diagnostics_told(job: Job) -> list[tuple[str, str, Mapping[str, Any]]]:
@@ -517,9 +563,11 @@ def diagnostics_told(job: Job) -> list[tuple[str, str, Mapping[str, Any]]]:
     return [(d.name, d.costs, job.diagnostics[d.name]) for d in DIAGNOSTICS if d.name in job.diagnostics]
 
 
-def _of_base(job: Job) -> Measured:
+def _of_base(job: Job, crew: Crew) -> Measured:
     """The base alone. It serves runs with different data, so that it has the diagnostics that look at no row."""
     model, tokenizer = _base(job)
+    if crew.device is not None:
+        model.to(crew.device)
     asked = _asked(job, model, tokenizer)
     inputs = Inputs(base=copy_weights(model), missing=dict.fromkeys(("training", "held_out"), OF_BASE))
     return _measured(job, Checkpoint(0), model, tokenizer, asked, None, inputs, {})
@@ -536,7 +584,7 @@ def _resume(training: Training, job: Job, courses: Sequence[Course]) -> Tally:
         if not path.exists():
             continue
         try:
-            state = torch.load(path, weights_only=True)
+            state = torch.load(path, weights_only=True, map_location="cpu")
             step = int(state["training"]["step"])
             if "tally" not in state or (path in own and step not in stops_of(courses, job.until)):
                 continue

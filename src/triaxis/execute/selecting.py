@@ -33,7 +33,7 @@ def selection_questions(
     def drawn(task: Task[Any]) -> list[Item]:
         return selection_items(task, int(evaluation["seed"]), items, apart)
 
-    chosen = {key: evaluation[key] for key in ("max_new_tokens", "seed")}
+    chosen = {key: evaluation[key] for key in ("max_new_tokens", "seed")} | {"stop": evaluation.get("stop", ())}
     few_shot, mode = evaluation.get("few_shot", 0), first_mode(evaluation)
     asked = questions(tasks, tokenizer, items=items, samples=1, modes=(mode,), few_shot=few_shot, drawn=drawn, **chosen)
     both = {question.example.id for question in asked} & {question.example.id for question in reported}
@@ -66,6 +66,7 @@ def selected_of(
         step=step,
         temperature=float(evaluation["temperature"]),
         batch_size=int(evaluation["batch_size"]),
+        backend=str(evaluation.get("backend", "auto")),
     )
     by_task: dict[str, list[Record]] = {}
     for record in records:

@@ -24,7 +24,8 @@ from triaxis.integrations.harness_files import (
 from triaxis.integrations.mapping import Map
 from triaxis.integrations.measured import ACCURACY, Measured, brief, number
 from triaxis.integrations.places import Place, count, listed
-from triaxis.types import Outcome, TriaxisError
+from triaxis.tasks.harness_samples import outcome_of
+from triaxis.types import TriaxisError
 
 TOLERANCE = 1e-6  # between a mean of samples and the one that the harness wrote
 
@@ -262,11 +263,12 @@ def _records(
     scores = s.scores or []
     columns: dict[str, list[Any]] = {"score": scores, "item": ids}
     if accuracy and e.entry is not None and e.entry.multiple_choice and set(scores) <= {0.0, 1.0}:
-        columns["outcome"] = [(Outcome.CORRECT if score else Outcome.WRONG).value for score in scores]
+        columns["outcome"] = [str(outcome_of(score, generated=False)) for score in scores]
     if any(tokens is not None for tokens in s.tokens):
         columns["response_tokens"] = s.tokens
     if text:
         columns["text"] = s.texts
+    columns |= {name: [value] * len(ids) for name, value in (e.entry.how if e.entry else {}).items()}
     return Measured(e.place, e.task, name, higher, columns, lambda i: f"{s.file}, row {s.rows[i]}")
 
 
@@ -287,7 +289,8 @@ def _summary(e: Evaluation, s: Samples | None, key: str, name: str, higher: bool
                 f"{where}, {key}: not one number an item, and there is no results file beside it; put it back"
             )
         score, n = sum(s.scores) / len(s.scores), len(s.scores)
-    return Measured(e.place, task, name, higher, {"score": [score], "n_items": [n]}, lambda i: where)
+    how = {name: [value] for name, value in (e.entry.how if e.entry else {}).items()}
+    return Measured(e.place, task, name, higher, {"score": [score], "n_items": [n], **how}, lambda i: where)
 
 
 def _lacks(where: str, key: str, there: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from triaxis.integrations.measured import brief, number
 from triaxis.integrations.places import listed
+from triaxis.tasks.harness_samples import first_response
 from triaxis.types import TriaxisError
 
 DATE = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?"
@@ -28,6 +29,7 @@ class Entry:
     n_items: int | None
     multiple_choice: bool
     higher_is_better: Mapping[str, Any]  # by metric
+    how: Mapping[str, Any]  # how responses were had, as columns: what the file tells of it
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,21 @@ def read_entries(file: Path) -> tuple[dict[str, Entry], dict[str, list[str]]]:
             n_items=n if isinstance(n, int) and n > 0 else None,
             multiple_choice=_of(_of(data, "configs"), task).get("output_type") == "multiple_choice",
             higher_is_better=_of(_of(data, "higher_is_better"), task),
+            how=_how(_of(data, "config")),
         )
     return entries, groups
+
+
+def _how(config: Mapping[str, Any]) -> dict[str, Any]:
+    """By what a model was run, in batches of how many (lm-eval writes `auto` as words) and of what weights."""
+    told: dict[str, Any] = {}
+    if isinstance(model := config.get("model"), str):
+        told["backend"] = f"lm-eval {model}"
+    if str(batch := config.get("batch_size")).isdigit() and int(str(batch)) > 0:
+        told["batch_size"] = int(str(batch))
+    if isinstance(dtype := config.get("model_dtype"), str):
+        told["dtype"] = dtype.removeprefix("torch.")
+    return told
 
 
 def _of(data: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -136,13 +151,4 @@ def _add(to: Samples, row: int, sample: Mapping[str, Any], metric: str, *, text:
     to.scores.append(score)
     to.tokens.append(number(sample.get("response_tokens")))
     if text:
-        to.texts.append(_text(sample.get("resps")))
-
-
-def _text(resps: Any) -> str:
-    """The first response; empty where the harness compared log-likelihoods."""
-    try:
-        first = resps[0][0]
-    except (TypeError, LookupError):
-        return ""
-    return first if isinstance(first, str) else ""
+        to.texts.append(first_response(sample.get("resps")))

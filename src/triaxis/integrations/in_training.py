@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from triaxis.evaluate import Question, measure, questions
+from triaxis.evaluate import measure
+from triaxis.evaluate.backends import check_backend, choose
+from triaxis.execute.run import questions_for
 from triaxis.study.evaluation import Evaluation
 from triaxis.types import Record, TriaxisError
 
@@ -71,17 +73,12 @@ class Measurer:
     ) -> None:
         self.run, self.evaluation = run, evaluation
         self.tokenizer = _fit(tokenizer, model, tell)
-        self.asked = questions(
-            tasks,
-            self.tokenizer,
-            items=evaluation.items,
-            samples=evaluation.samples,
-            modes=evaluation.modes,
-            max_new_tokens=evaluation.max_new_tokens,
-            seed=evaluation.seed,
-            few_shot=evaluation.few_shot,
-        )
-        _check_asked(self.asked, model, self.tokenizer)
+        try:
+            self.asked = questions_for(tasks, evaluation.model_dump(mode="json"), self.tokenizer, _context(model))
+        except TriaxisError as error:
+            raise TriaxisError(f"TrajectoryCallback: {error}") from None
+        check_backend(evaluation.backend)
+        self.backend = choose(evaluation.backend, model.config).name
 
     def records(self, model: Any, step: int, *, of_base: bool) -> list[Record]:
         """Every question answered and judged at this step."""
@@ -93,6 +90,7 @@ class Measurer:
             step=step,
             temperature=self.evaluation.temperature,
             batch_size=self.evaluation.batch_size,
+            backend=self.backend,
         )
 
     def weights(self, model: Any) -> str:
@@ -143,21 +141,6 @@ def _fit(tokenizer: Any, model: Any, tell: Callable[[str], None]) -> Any:
     return tokenizer
 
 
-def _check_asked(asked: Sequence[Question], model: Any, tokenizer: Any) -> None:
-    """Raise TriaxisError for a question that the model can't be asked, rather than measure nonsense."""
-    config = model.config.get_text_config()
-    context = getattr(config, "max_position_embeddings", None) or 2**31 - 1
-    unknown = tokenizer.unk_token_id
-    if unknown in (tokenizer.eos_token_id, tokenizer.bos_token_id):
-        unknown = None  # byte-level: every text can be written
-    for question in asked:
-        if unknown is not None and unknown in question.prompt:
-            raise TriaxisError(
-                f"TrajectoryCallback: {question.example.id} asks with a word that the tokenizer doesn't know"
-            )
-        if len(question.prompt) + question.room > context:
-            raise TriaxisError(
-                f"TrajectoryCallback: evaluation.max_new_tokens: a prompt of {len(question.prompt)} tokens"
-                f" ({question.example.id}) and an answer of {question.room} exceed the context of"
-                f" {context}; lower it"
-            )
+def _context(model: Any) -> int:
+    """Tokens that a model takes in; one that states none takes in what comes."""
+    return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31 - 1)

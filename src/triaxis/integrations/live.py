@@ -7,8 +7,9 @@ from statistics import median
 
 from triaxis.analyze.dense import build
 from triaxis.analyze.paths import NO_BASE, Path, group_paths, task_paths
-from triaxis.analyze.trajectories import run_trajectory, seed_noises
+from triaxis.analyze.trajectories import Noises, run_trajectory, seed_noises
 from triaxis.records import Table
+from triaxis.stats.noise import SeedNoise
 from triaxis.stats.shape import DECIDED, SMALLEST_CHANGE
 from triaxis.types import GROUPS, Dip, Record, Trajectory
 
@@ -16,18 +17,19 @@ WORDS = {
     "flat": "level with its base",
     "plateau": "risen and level",
     "rising": "rising",
-    "dip": "in the dip",
     "recovered": "recovered from a dip",
     "overfit": "falling after a rise",
     "declining": "falling",
 }
-EITHER = (  # what can be said where one phase can't; a fall that still goes on may yet be a dip
-    (("dip", "declining"), "below its base, a dip or a decline"),
+IN_DIP, BELOW = "in the dip", "below its base, a dip or a decline"  # a fall that still goes on may yet be a dip
+EITHER = (  # what can be said where one phase can't
     (("plateau", "rising"), "risen or still rising"),
     (("flat", "recovered"), "level with its base"),
     (("overfit", "declining"), "falling"),
 )
-BELOW = ("dip", "declining")
+# What a checkpoint may wander, in score, where no seeds tell: with .01 alone, as an analysis takes it, what is said of
+# runs that wander by .03 is right half as often as it says (benchmarks/live.py).
+WANDERS = (0.005, 0.01, 0.02, 0.04)
 
 
 def standing(table: Table, run: str, step: int, records: Sequence[Record]) -> str:
@@ -39,13 +41,15 @@ def standing(table: Table, run: str, step: int, records: Sequence[Record]) -> st
     own = sorted((path for path in groups if path.run == run), key=lambda path: (_place(path.group), path.mode))
     told, unsure, early, reason = [], [], [], ""
     for path in own:
-        found = run_trajectory(path, noises.of(path))
+        found = _read(path, noises)
         if not isinstance(found.dip, Dip):
             early.append(_course(found))
             reason = "its base is not measured" if found.dip.reason == NO_BASE else found.dip.reason
-        elif said := _said(found):
+        elif claimed := claim(found):
+            words = f"{claimed[0]}, P {_probability(claimed[1])} ({_course(found)})"
             others = [other for other in groups if other.run != run and _alike(other, path)]
-            told.append(said + _of_others(found, [run_trajectory(o, noises.of(o)) for o in others], step))
+            fallen = claimed[0] in (IN_DIP, BELOW)
+            told.append(words + (_of_others([_read(other, noises) for other in others], step) if fallen else ""))
         else:
             unsure.append(f"{_course(found)}: {_likeliest(found)}")
     told += [f"can't tell yet ({', '.join(unsure)})"] if unsure else []
@@ -65,15 +69,28 @@ def _means(records: Sequence[Record]) -> dict[str, float]:
     return {g: sum(sum(s) / len(s) for s in tasks.values()) / len(tasks) for g, tasks in scores.items()}
 
 
-def _said(found: Trajectory) -> str:
-    """The phase of a trajectory with its probability; where none has .8, two that have it together; else nothing."""
+def _read(path: Path, noises: Noises) -> Trajectory:
+    """The trajectory so far; without seeds that tell how far a checkpoint wanders, averaged over what it may be."""
+    noise = noises.of(path)
+    if noise.source == "seeds":
+        return run_trajectory(path, noise)
+    return run_trajectory(path, *(SeedNoise(wander, 0.0, noise.source) for wander in WANDERS))
+
+
+def claim(found: Trajectory) -> tuple[str, float] | None:
+    """What can be said of where a trajectory stands, with its probability; None where nothing has .8.
+
+    Where it stands now comes first: one that comes back from a dip, and isn't back yet, is in the dip.
+    """
     p = found.probabilities
+    if (p_dip := found.in_dip_probability or 0.0) >= DECIDED:
+        return IN_DIP, p_dip
     if found.phase in WORDS:
-        return f"{WORDS[found.phase]}, P {_probability(found.phase_probability)} ({_course(found)})"
-    for phases, words in EITHER:
-        if (together := sum(p[phase] for phase in phases)) >= DECIDED:
-            return f"{words}, P {_probability(together)} ({_course(found)})"
-    return ""
+        return WORDS[found.phase], found.phase_probability
+    if (p_below := found.below_probability or 0.0) >= DECIDED:
+        return BELOW, p_below
+    sums = ((words, sum(p[phase] for phase in phases)) for phases, words in EITHER)
+    return next(((words, together) for words, together in sums if together >= DECIDED), None)
 
 
 def _likeliest(found: Trajectory) -> str:
@@ -94,14 +111,12 @@ def _alike(other: Path, path: Path) -> bool:
     return (other.source, other.mode, other.group, other.base) == (path.source, path.mode, path.group, path.base)
 
 
-def _of_others(found: Trajectory, others: Sequence[Trajectory], step: int) -> str:
-    """What became of the other runs that fell as this one has; empty where it hasn't, or where there are none.
+def _of_others(others: Sequence[Trajectory], step: int) -> str:
+    """What became of the other runs that fell as one at this step has; empty where there are none.
 
     Only runs that went further than this step can tell. One has recovered at its first checkpoint after the bottom
     that is within a point of the base.
     """
-    if sum(found.probabilities[phase] for phase in BELOW) < DECIDED:
-        return ""
     such = [o for o in others if o.steps[-1] > step and _fell(o)]
     if not such:
         return ""
@@ -116,7 +131,7 @@ def _of_others(found: Trajectory, others: Sequence[Trajectory], step: int) -> st
 def _fell(other: Trajectory) -> bool:
     """Whether it fell below its base, for a while or for good."""
     dipped = isinstance(other.dip, Dip) and other.dip.probability >= DECIDED
-    return dipped or sum(other.probabilities.get(phase, 0.0) for phase in BELOW) >= DECIDED
+    return dipped or (other.below_probability or 0.0) >= DECIDED
 
 
 def _recovery(other: Trajectory) -> int | None:

@@ -21,7 +21,9 @@ from triaxis.records.table import assembled
 from triaxis.types import TriaxisError
 
 READERS = {"lm-eval": harness, "inspect": inspect_logs}
-OWN = ("score", "item", "sample", "outcome", "response_tokens", "n_items", "text")  # what differs between rows
+OWN = (  # what differs between rows
+    "score", "item", "sample", "outcome", "response_tokens", "n_items", "text", "backend", "batch_size", "dtype",
+)  # fmt: skip
 
 
 def brought(paths: Sequence[Path], *, map_file: Path | None = None, runs_file: Path | None = None) -> Table:
@@ -99,7 +101,7 @@ def _table(measured: Measured, groups: dict[str, str], spec: Map) -> pa.Table:
         )
         for name, value in same.items()
     }
-    kinds = {"item": pa.string(), "outcome": pa.string()}
+    kinds = dict.fromkeys(("item", "outcome", "backend", "dtype"), pa.string())
     for name in OWN:
         if name in measured.columns:
             columns[name] = pa.array(measured.columns[name], kinds.get(name, BY_NAME[name].type))

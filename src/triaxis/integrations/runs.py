@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -95,7 +96,7 @@ def _body(
         for name in used:
             if line[name] in MISSING:
                 continue
-            if name == SEED and not line[name].lstrip("-").isdigit():
+            if name == SEED and not re.fullmatch("-?[0-9]{1,18}", line[name]):
                 raise TriaxisError(f"{where}, row {row}, seed: {line[name]!r} is not a whole number; give one")
             values[name][run] = line[name]
     return Runs(where, rows, values, told)

@@ -17,6 +17,7 @@ from triaxis.records.folder import DATABASE, InUse
 from triaxis.types import Checkpoint, Level, Record, TriaxisError
 
 TEXT = "# Runs that another trainer trained, measured by triaxis.integrations.TrajectoryCallback. No study to run.\n"
+MADE_OF = "made of"  # among a run's settings: what tells it from other runs, as digests
 PATIENCE = 60.0  # seconds to wait for another training that writes: a write takes some tenths of one
 
 
@@ -38,37 +39,54 @@ class TrainerFolder:
         self._base = ""
 
     def begin(
-        self, run: str, seed: int, source: str, levels: Mapping[str, Level], settings: Mapping[str, Any]
+        self,
+        run: str,
+        seed: int,
+        source: str,
+        levels: Mapping[str, Level],
+        settings: Mapping[str, Any],
+        made_of: Mapping[str, str],
     ) -> tuple[set[int], float]:
         """Make a run known; gives back the steps that it has measured and the seconds that these took.
 
-        Raises TriaxisError where the folder is a study's, or where a run of this name had other settings.
+        `made_of` is what tells the run from others beside its settings, each as a digest: its data, its questions.
+        Raises TriaxisError where the folder is a study's, or where a run of this name was another.
         """
         if (self.path / DATABASE).exists():
             with Store.open(self.path, read_only=True) as store:
-                self._refuse(store, run, levels)
+                self._refuse(store, run, seed, levels, made_of)
         with self._writing(create=True) as store:
-            store.add_run(run, seed, source, levels, settings)
+            store.add_run(run, seed, source, levels, {**settings, MADE_OF: dict(made_of)})
             store.mark(run, "running")
             self._base = str(levels[BASE])
             return store.done(run), sum(cost.seconds for cost in store.costs() if cost.run == run)
 
-    def _refuse(self, store: Store, run: str, levels: Mapping[str, Level]) -> None:
+    def _refuse(
+        self, store: Store, run: str, seed: int, levels: Mapping[str, Level], made_of: Mapping[str, str]
+    ) -> None:
         if store.study().get("study"):
             raise TriaxisError(f"{self.path}: holds a study that triaxis run made; give the callback another folder")
-        for status in store.status():
-            if status.run == run and status.steps and dict(status.levels) != dict(levels):
-                names = [n for n in sorted({*status.levels, *levels}) if status.levels.get(n) != levels.get(n)]
-                was, now = status.levels.get(names[0], "not known"), levels.get(names[0], "not known")
-                raise TriaxisError(
-                    f"{self.path}: run {run} is there with {names[0]} {was}, and here it is {now}; name this run"
-                    " otherwise (run=..)"
-                )
+        known = next((status for status in store.status() if status.run == run and status.steps), None)
+        if known is None:
+            return
+        before = known.settings.get(MADE_OF, {})  # missing in folders from before this was kept
+        other = [name for name, now in made_of.items() if before.get(name, now) != now]
+        told = ""
+        if dict(known.levels) != dict(levels):
+            name = next(n for n in sorted({*known.levels, *levels}) if known.levels.get(n) != levels.get(n))
+            was, now = known.levels.get(name, "not known"), levels.get(name, "not known")
+            told = f"with {name} {was}, and here it is {now}"
+        elif known.seed != seed:
+            told = f"with seed {known.seed}, and here it is {seed}"
+        elif other:
+            told = f"with other {other[0]}"
+        if told:
+            raise TriaxisError(f"{self.path}: run {run} is there {told}; name this run otherwise (run=..)")
 
-    def base(self, run: str, asked: Mapping[str, Any]) -> Base:
+    def base(self, asked: Mapping[str, Any]) -> Base:
         """Where step 0 of a run belongs. A base that is there under this name, but isn't this one, is left alone: its
         rows serve other runs."""
-        told = hashlib.sha256(json.dumps(asked, sort_keys=True, default=list).encode()).hexdigest()[:12]
+        told = digest(asked)
         with Store.open(self.path, read_only=True) as store:
             same = self._base in store.bases_done(told)
             return Base(self._base, told, same, not same and self._base in _bases(store))
@@ -116,6 +134,11 @@ class TrainerFolder:
                 time.sleep(0.1)
         with store:
             yield store
+
+
+def digest(asked: Mapping[str, Any]) -> str:
+    """Twelve hex digits of what is asked."""
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=list).encode()).hexdigest()[:12]
 
 
 def _bases(store: Store) -> set[str]:

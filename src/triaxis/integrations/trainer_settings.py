@@ -17,6 +17,7 @@ NOT_FACTORS = ("optimization.micro_batch_size",)  # changes memory, and the resu
 ARGUMENTS = "TrainingArguments"
 SCHEDULES = {"constant_with_warmup": "constant", "warmup_stable_decay": "wsd"}  # ours for transformers' names
 OPTIMIZER = "the trainer's optimizer"
+PLAIN = "float32"
 LOOKED_AT = 8  # rows of the training data that tell it from other data of the same size
 
 
@@ -85,6 +86,12 @@ def _of_arguments(args: Any, state: Any) -> Iterator[Told]:
             yield Told(name, value, f"{type(args).__name__}.{key}")
     if args.bf16 or args.fp16:
         yield Told("optimization.mixed_precision", "bf16" if args.bf16 else "fp16", ARGUMENTS)
+
+
+def precision(args: Any, model: Any) -> str:
+    """In which numbers a model answers while this trainer has it: its weights', or those of the trainer's autocast."""
+    mixed = "bf16" if args.bf16 else "fp16" if args.fp16 else ""
+    return " ".join(filter(None, (str(model.dtype).removeprefix("torch."), mixed)))
 
 
 def _of_model(model: Any) -> Iterator[Told]:

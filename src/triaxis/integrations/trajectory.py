@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import ValidationError
 
 from triaxis.integrations.live import standing
-from triaxis.integrations.trainer_folder import TrainerFolder
-from triaxis.integrations.trainer_settings import NOT_FACTORS, Told, data_print, told_by, told_by_user
+from triaxis.integrations.trainer_folder import TrainerFolder, digest
+from triaxis.integrations.trainer_settings import NOT_FACTORS, PLAIN, Told, data_print, precision, told_by, told_by_user
 from triaxis.study.evaluation import Evaluation
 from triaxis.study.ids import run_id
 from triaxis.study.mistakes import Mistake, first_mistake
@@ -76,6 +76,7 @@ class TrajectoryCallback:
         self.run, self.source, self.minutes, self.tokenizer, self.tell = run, source, minutes, tokenizer, tell
         self._measurer: Measurer | None = None  # on the main process, while there is something to measure
         self._steps: tuple[int, ...] = ()
+        self._precision = PLAIN  # in which numbers the model answers
         self._tried: set[int] = set()  # by every process alike: all of them wait at the same steps
         self._done: set[int] = set()
         self._spent = self._longest = 0.0  # seconds of evaluation: of the run, and of its longest
@@ -142,12 +143,15 @@ class TrajectoryCallback:
         told = _merged(told_by(args, state, model, parts.get("optimizer"), dataset), self.settings)
         levels = {one.name: one.value for one in told if one.name not in NOT_FACTORS}
         seed = int(args.seed)
-        done = self._asked() | {"steps": self._steps, "seed": seed, "data": data_print(dataset)}
+        asked, data = self._asked(), data_print(dataset)
+        done = asked | {"steps": self._steps, "seed": seed, "data": data}
         run = self.run or run_id({one.name: one.value for one in told}, done)
         tokenizer = self.tokenizer or parts.get("processing_class")
         self._measurer = Measurer(model, tokenizer, self.tasks, self.evaluation, run, self.tell)
         settings = {one.name: one.value for one in told} | {"told by": {one.name: one.source for one in told}}
-        self._done, self._spent = self.folder.begin(run, seed, self.source, levels, settings)
+        made_of = {"data": data, "questions": digest(asked)}
+        self._done, self._spent = self.folder.begin(run, seed, self.source, levels, settings, made_of)
+        self._precision = precision(args, model)
         self._longest = 0.0
         where = f"run {run} in {self.folder.path}: seed {seed}, measured at steps {' '.join(map(str, self._steps))}"
         self.tell(where)
@@ -191,7 +195,9 @@ class TrajectoryCallback:
             return
         began = time.perf_counter()
         if step == 0:
-            shared = self.folder.base(measurer.run, self._asked() | {"weights": measurer.weights(model)})
+            asked = self._asked() | {"weights": measurer.weights(model)}
+            asked |= {"precision": self._precision} if self._precision != PLAIN else {}
+            shared = self.folder.base(asked)
             if shared.there:
                 self._done.add(0)
                 self.tell(f"base {shared.name} is measured already, with these weights and questions")
@@ -244,17 +250,23 @@ def _tasks(tasks: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
         raise TriaxisError("TrajectoryCallback: tasks: none given; name some, as {'in_domain': ['file:test.jsonl']}")
     if twice := [name for i, name in enumerate(every) if name in every[:i]]:
         raise TriaxisError(f"TrajectoryCallback: tasks: {twice[0]} is listed twice; a task has one group")
-    for name in every:
-        get_task(name)
+    for group, names in found.items():
+        for name in names:
+            get_task(name).check_group(group)
     return {group: found[group] for group in GROUPS if group in found}
 
 
 def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     try:
-        return Evaluation.model_validate({"batch_size": BATCH_SIZE} | dict(given))
+        evaluation = Evaluation.model_validate({"batch_size": BATCH_SIZE} | dict(given))
     except ValidationError as error:
         mistake = first_mistake(error, {"": Evaluation.model_fields})
         raise TriaxisError(f"TrajectoryCallback: evaluation: {mistake}") from None
+    if evaluation.judge is not None:
+        raise TriaxisError("TrajectoryCallback: evaluation.judge: leave it out; judge the folder with triaxis judge")
+    if evaluation.adaptive is not None:
+        raise TriaxisError("TrajectoryCallback: evaluation: adaptive: a callback asks every item; leave it out")
+    return evaluation
 
 
 def _trajectory(steps: Sequence[int] | Literal["auto"]) -> Trajectory:

@@ -9,12 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from triaxis.records.columns import ACCURACY, BASE, is_factor
+from triaxis.records.columns import ACCURACY, ADAPTIVE, BASE, is_factor
 from triaxis.records.typed import codes, position
 from triaxis.types import TriaxisError
 
 Codes = NDArray[np.int32] | NDArray[np.int64]  # as they come; combined ones are the latter
 Places = Callable[[int], str]
+HOW = {  # columns that tell how responses were had, and what a change of it does to scores
+    "backend": "another backend rounds and draws otherwise",
+    "dtype": "other weights answer",
+    "temperature": "another distribution answers",
+}
+BATCH = "batch_size"
 SHOWN = 3  # names in a warning before "and n more"
 
 
@@ -26,6 +32,7 @@ def check(table: pa.Table, where: Places, name: str) -> list[str]:
     columns = _Columns(table)
     _scores(table, where)
     _base_rows(table, columns, where)
+    _adaptive(table, where, name)
     cell = combined(columns["source"], columns.unit, columns["step"], columns["task"], columns["mode"])
     _no_duplicates(columns, cell, where)
     _no_mixture(table, cell, where)
@@ -36,7 +43,11 @@ def check(table: pa.Table, where: Places, name: str) -> list[str]:
     for told in ["seed", *filter(is_factor, table.column_names)]:
         _constant(columns, run, told, where, _changes, rows=of_runs)
     _constant(columns, combined(run, columns["task"]), "group", where, _two_groups, rows=of_runs)
+    asked = combined(columns["source"], columns["task"], columns["mode"])
+    for told in [how for how in HOW if how in table.column_names]:
+        _constant(columns, asked, told, where, _two_ways, rows=columns[told] >= 0)
     return [
+        *_batches(table, columns, asked, name),
         *_without_base(table, columns, run, name),
         *_missing_levels(table, columns, run),
         *_disagreeing(table, columns),
@@ -128,6 +139,30 @@ def _base_rows(table: pa.Table, columns: _Columns, where: Places) -> None:
         )
 
 
+def _adaptive(table: pa.Table, where: Places, name: str) -> None:
+    """What an adaptive evaluation says of a row is said in full: rows beyond its pilot are left out of most answers."""
+    there = [told for told in ADAPTIVE if told in table.column_names]
+    lacking = [told for told in ADAPTIVE if told not in there]
+    if there and lacking:
+        raise TriaxisError(
+            f"{name}: column '{there[0]}' is of an adaptive evaluation, and {', '.join(lacking)} are not there: "
+            "give them all, or rename it"
+        )
+    if not there:
+        return
+    empty = np.array([pc.is_null(table[told]).to_numpy() for told in there])
+    some = empty.any(axis=0) & ~empty.all(axis=0)
+    if some.any():
+        row = int(some.argmax())
+        told = there[int(empty[:, row].argmax())]
+        raise TriaxisError(f"{where(row)}, {told}: empty, and {', '.join(ADAPTIVE)} go together; give it")
+    place, total = (pc.fill_null(table[told], -1).to_numpy() for told in ("asked_at", "asked_of"))
+    late = ~empty[0] & (place >= total)
+    if late.any():
+        row = int(late.argmax())
+        raise TriaxisError(f"{where(row)}, asked_at: {place[row]} of {total[row]} items; places count from 0")
+
+
 def _no_duplicates(columns: _Columns, cell: Codes, where: Places) -> None:
     key = combined(cell, columns["item"], columns["sample"])
     again = np.flatnonzero(_first_rows(key) != np.arange(key.size))
@@ -190,6 +225,33 @@ def _two_groups(table: pa.Table, name: str, first: int, second: int, where: Plac
     old, new = _value(table, name, first), _value(table, name, second)
     run, task = _value(table, "run", second), _value(table, "task", second)
     return f"{where(second)}, group: {new} for task {task!r} of run {run!r}, but {old} at {where(first)}; choose one"
+
+
+def _two_ways(table: pa.Table, name: str, first: int, second: int, where: Places) -> str:
+    """Within a source everything on one task is compared: runs with their base, and with one another."""
+    old, new = _value(table, name, first), _value(table, name, second)
+    return (
+        f"{where(second)}, {name}: {new} for task {_value(table, 'task', second)!r}, but {old} at {where(first)}; "
+        f"{HOW[name]}, so the two are not compared: measure both in one way, or name two sources (column 'source')"
+    )
+
+
+def _batches(table: pa.Table, columns: _Columns, asked: Codes, name: str) -> list[str]:
+    """A warning where what is compared was asked in batches of several sizes: it changes answers by rounding alone."""
+    if BATCH not in table.column_names:
+        return []
+    rows = np.flatnonzero(columns[BATCH] >= 0)
+    first = _first_rows(combined(asked[rows]))
+    other = np.flatnonzero(columns[BATCH][rows] != columns[BATCH][rows][first])
+    if not other.size:
+        return []
+    one, two = (_value(table, BATCH, int(rows[i])) for i in (first[other[0]], other[0]))
+    other = rows[other]
+    runs = sorted({_value(table, "run", int(i)) or "a base" for i in other[_representatives(columns["run"][other])]})
+    return [
+        f"{name}: batches of {one} and of {two} are compared ({_names(runs)}): an answer may differ by rounding, "
+        "in bfloat16 more than in float32"
+    ]
 
 
 def _runs(n: int) -> str:

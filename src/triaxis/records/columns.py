@@ -7,7 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from triaxis.types import AXES, GROUPS, MODES, VARIANTS, Outcome
+from triaxis.types import AXES, GROUPS, MODES, VARIANTS, Judged, Outcome
 
 UNGROUPED = "ungrouped"
 ACCURACY = "accuracy"
@@ -70,10 +70,21 @@ COLUMNS = (
     Column("sharpness", pa.float64(), "measured", "how sharp the minimum is at the checkpoint; larger is sharper"),
     Column("copied", pa.float64(), "measured", "share of the response's n-grams that stand in the training traces"),
     Column("verified_steps", pa.float64(), "measured", "steps of the solution that the response writes down right"),
+    Column("backend", LABEL, "measured", "what had the model answer: ours, transformers, .. (docs/backends.md)"),
+    Column("batch_size", pa.int64(), "measured", "responses that were asked for at a time", minimum=1),
+    Column("dtype", LABEL, "measured", "of the weights that answered: float32, bfloat16"),
+    Column("temperature", pa.float64(), "measured", "of the sampling; 0 takes the likeliest token", minimum=0),
+    Column("asked_at", pa.int64(), "measured", "place of the item in the order of asking, from 0", minimum=0),
+    Column("asked_of", pa.int64(), "measured", "items of the task that were there to be asked", minimum=1),
+    Column("pilot", pa.bool_(), "measured", "the item is one of those that are asked at every checkpoint"),
+    Column("smallest_effect", pa.float64(), "measured", "beyond or within which a gain is settled, and asking ends"),
     Column("variant_of", LABEL, "measured", "the task whose surface this task varies; empty: none"),
     Column("variant", LABEL, "measured", "what it varies", values=VARIANTS),
+    Column("judged", LABEL, "measured", "what a judge says of the response", values=tuple(j.value for j in Judged)),
+    Column("judge", LABEL, "measured", "who says it: model, endpoint, template (docs/safety.md)"),
     Column("text", pa.large_string(), "measured", "the response as the model wrote it"),
 )
+ADAPTIVE = ("asked_at", "asked_of", "pilot", "smallest_effect")  # of an evaluation that may stop early: all or none
 BY_NAME = {column.name: column for column in COLUMNS}
 NEEDED = tuple(column.name for column in COLUMNS if column.need == "needed")
 

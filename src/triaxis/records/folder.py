@@ -11,7 +11,7 @@ from triaxis.types import TriaxisError
 
 DATABASE = "study.db"
 MEASURED = ("records", "report.html", "analysis.json")  # there only once something was measured
-OURS = ("study.yaml", DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "lock", "state", *MEASURED)
+OURS = ("study.yaml", DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "lock", "state", "trackers", *MEASURED)
 
 
 class InUse(TriaxisError):

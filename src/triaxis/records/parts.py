@@ -11,16 +11,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from triaxis.records.columns import BY_NAME
+from triaxis.records.columns import ADAPTIVE, BY_NAME
 from triaxis.records.paths import files_told
 from triaxis.types import Record
 
 MAGIC = b"PAR1"
 COLUMNS = (  # of a part; the factors, the seed and the measurements of the checkpoint stand in the database
     "run", "step", "task", "group", "mode", "item", "sample", "outcome", "score", "response_tokens", "thought",
-    "finished", "text", "copied", "verified_steps", "log_probability",
+    "finished", "text", "copied", "verified_steps", "log_probability", "backend", "batch_size", "dtype", "temperature",
+    *ADAPTIVE,
 )  # fmt: skip
-LATER = ("copied", "verified_steps", "log_probability")  # parts written before they were measured lack them
+LATER = (  # parts written before they were measured lack them
+    "copied", "verified_steps", "log_probability", "backend", "batch_size", "dtype", "temperature",
+    *ADAPTIVE,
+)  # fmt: skip
 
 
 def write_part(path: Path, records: Sequence[Record]) -> tuple[int, str]:
@@ -28,7 +32,9 @@ def write_part(path: Path, records: Sequence[Record]) -> tuple[int, str]:
 
     Holds no time and no place, so equal records make equal files.
     """
-    arrays = {name: pa.array([getattr(record, name) for record in records], BY_NAME[name].type) for name in COLUMNS}
+    adaptive = any(record.asked_at is not None for record in records)
+    names = [name for name in COLUMNS if adaptive or name not in ADAPTIVE]  # others are as they always were
+    arrays = {name: pa.array([getattr(record, name) for record in records], BY_NAME[name].type) for name in names}
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(arrays), sink, compression="zstd", write_page_checksum=True)
     content = sink.getvalue()

@@ -12,6 +12,8 @@ from typing import Any
 from triaxis.records.parts import DamagedPart, read_part, write_atomically, write_part
 from triaxis.types import Outcome, Record
 
+WHOLE = ("response_tokens", "verified_steps", "batch_size")  # whole numbers, of which a file may make others
+
 
 @dataclass(frozen=True)
 class Portion:
@@ -60,5 +62,5 @@ def in_records(portions: Sequence[Portion]) -> tuple[list[Record], float]:
 
 
 def _record(row: dict[str, Any]) -> Record:
-    whole = {name: None if row[name] is None else int(row[name]) for name in ("response_tokens", "verified_steps")}
+    whole = {name: None if row[name] is None else int(row[name]) for name in WHOLE}
     return Record(**{**row, **whole, "outcome": Outcome(row["outcome"])})

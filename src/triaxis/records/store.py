@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
-from triaxis.records import versions
+from triaxis.records import judgements, versions
 from triaxis.records.choices import Scores, Selected, Stop, scores_in, stop_in, write_choices
 from triaxis.records.columns import DIAGNOSTIC
 from triaxis.records.database import connect_reader, connect_writer, decoded, told, transaction
@@ -22,7 +22,7 @@ from triaxis.records.folder import DATABASE, check_folder, locked, make_folder
 from triaxis.records.parts import DamagedPart, check_part, read_part, write_atomically, write_part
 from triaxis.records.paths import files_told
 from triaxis.records.table import Table
-from triaxis.types import Checkpoint, Level, NotEstimable, Reading, Record
+from triaxis.types import Checkpoint, Judged, Level, NotEstimable, Reading, Record
 
 if TYPE_CHECKING:
     from triaxis.records.joined import Part
@@ -132,15 +132,21 @@ class Store:
 
     @classmethod
     def create(
-        cls, path: str | Path, study_yaml: str, study_json: Mapping[str, Any], settings: Iterable[SettingLike]
+        cls,
+        path: str | Path,
+        study_yaml: str,
+        study_json: Mapping[str, Any],
+        settings: Iterable[SettingLike],
+        how: str = "",
     ) -> Self:
         """Open a study's folder for writing, making it where there is none; the study in it becomes this one.
 
+        `how` says how it is carried out where that isn't as by default; checkpoints are told to be measured with it.
         Raises TriaxisError where the folder holds something else, can't be written to, or another process has it.
         """
         folder = Path(path)
         make_folder(folder)
-        store = cls._writer(folder)
+        store = cls._writer(folder, how)
         try:
             write_atomically(folder / "study.yaml", study_yaml.encode())
             rows = [(s.name, json.dumps(s.value), s.source, place) for place, s in enumerate(settings)]
@@ -166,13 +172,13 @@ class Store:
         return cls._writer(folder)
 
     @classmethod
-    def _writer(cls, folder: Path) -> Self:
+    def _writer(cls, folder: Path, how: str = "") -> Self:
         lock, connection = locked(folder), None
         try:
             connection = connect_writer(folder / DATABASE)
             store = cls(folder, connection, lock)
             with store._change():
-                store._version = versions.remember(connection)
+                store._version = versions.remember(connection, how)
         except BaseException:
             if connection is not None:
                 connection.close()
@@ -332,6 +338,20 @@ class Store:
                 (self.path / "records" / old).unlink(missing_ok=True)
         self._damaged.pop(key, None)
 
+    def add_judge(self, judge: str, settings: Mapping[str, Any]) -> None:
+        """Make known that a judge is asked; from now on the table tells what this one says."""
+        with self._change():
+            judgements.make(self._db)
+            self._db.execute(
+                "INSERT OR REPLACE INTO judges VALUES (?, ?, strftime('%Y-%m-%d %H:%M:%f', 'now'))",
+                (judge, json.dumps(dict(settings), sort_keys=True)),
+            )
+
+    def keep_judgements(self, rows: Iterable[judgements.JudgementRow]) -> None:
+        """Keep what a judge says of responses: all of it or nothing."""
+        with self._change():
+            judgements.keep(self._db, rows)
+
     def mark(self, run: str, state: State, message: str = "") -> None:
         """Say how a run stands."""
         with self._change():
@@ -386,6 +406,11 @@ class Store:
         bases = self._rows("SELECT base FROM checkpoints WHERE run = '' AND evaluation = ?", (evaluation,))
         return {base for (base,) in bases if ("", base, 0) not in self._damaged}
 
+    def hashes(self) -> dict[Key, str]:
+        """The SHA-256 of each checkpoint's records."""
+        rows = self._rows("SELECT run, base, step, sha256 FROM checkpoints")
+        return {(run, base, step): sha256 for run, base, step, sha256 in rows}
+
     def evaluations(self) -> dict[Key, str]:
         """What each checkpoint (run, base, step) that is measured and whole was asked, as its writer told it."""
         rows = self._rows("SELECT run, base, step, evaluation FROM checkpoints")
@@ -394,6 +419,22 @@ class Store:
     def parts(self, *, text: bool = True) -> list[Part]:
         """The records of each checkpoint that is measured and whole, apart: also where no table can be made of them."""
         return self._read(None, text)[1]
+
+    def base_scores(self, base: str) -> dict[tuple[str, str], dict[str, float]]:
+        """A base's score on each item, averaged over samples, by task and mode; empty where it isn't measured."""
+        rows = self._rows("SELECT file, bytes, sha256 FROM checkpoints WHERE run = '' AND base = ?", (base,))
+        if not rows or ("", base, 0) in self._damaged:
+            return {}
+        file, size, sha256 = rows[0]
+        columns = ("task", "mode", "item", "score")
+        try:
+            table = read_part(self.path / "records" / file, size, sha256, text=False).select(columns)
+        except DamagedPart:
+            return {}
+        listed: dict[tuple[str, str], dict[str, list[float]]] = {}
+        for task, mode, item, score in zip(*(table[name].to_pylist() for name in columns), strict=True):
+            listed.setdefault((task, mode), {}).setdefault(item, []).append(score)
+        return {cell: {item: sum(s) / len(s) for item, s in of.items()} for cell, of in listed.items()}
 
     def diagnosed(self, run: str, asked: Mapping[str, Mapping[str, Any]], base: str = "") -> dict[int, frozenset[str]]:
         """By step, which of the diagnostics that are asked for are there, with the settings that are asked for."""
@@ -406,6 +447,19 @@ class Store:
             if wanted.get(name := diagnostic_of(column)) == settings:
                 found.setdefault(step, set()).add(name)
         return {step: frozenset(names) for step, names in found.items()}
+
+    def judged(self, judge: str = "") -> list[judgements.JudgementRow]:
+        """What a judge, by default the one that was asked last, said of responses that are still there."""
+        parts = self.hashes()
+        found = judgements.rows(self._db, judge or judgements.last_judge(self._db))
+        return [row for row in found if parts.get((row.run, row.base, row.step)) == row.sha256]
+
+    def judges(self) -> dict[str, dict[str, Any]]:
+        """Every judge that was asked, the last one last, with how it was asked."""
+        if not judgements.are_there(self._db):
+            return {}
+        rows = self._rows("SELECT judge, settings FROM judges ORDER BY asked, rowid")
+        return {judge: decoded(told, self.path / DATABASE, f"settings of judge {judge}") for judge, told in rows}
 
     def losses(self, run: str) -> dict[int, float | None]:
         """What training had come to at each checkpoint: its loss, nats a token."""
@@ -498,6 +552,10 @@ class Store:
                 readings: dict[Key, dict[str, float]] = {}
                 for run, base, step, name, value, *_ in self._rows(f"{READINGS} WHERE value IS NOT NULL"):
                     readings.setdefault((run, base, step), {})[name] = value
+                judge = judgements.last_judge(self._db)
+                said: dict[Key, dict[judgements.Place, Judged]] = {}
+                for row in self.judged(judge) if judge else ():
+                    said.setdefault(row[:3], {})[row.place] = row.judged
             parts, damaged = [], {}
             for (run, base, step), (tokens, *measured, file, size, sha256) in rows.items():
                 if (run, base, step) in self._damaged or not sources(run, base, known):
@@ -505,6 +563,8 @@ class Store:
                 path = self.path / "records" / file
                 try:
                     records = read_part(path, size, sha256, text=text)
+                    if (run, base, step) in said:
+                        records = judgements.beside(records, said[run, base, step], judge)
                     point = Checkpoint(step, None if tokens == UNKNOWN else tokens, *measured)
                     parts.append(Part(run, base, point, records, readings.get((run, base, step), {})))
                 except DamagedPart as damage:

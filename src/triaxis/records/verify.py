@@ -42,15 +42,16 @@ def verify(store: Store) -> VerifyResult:
     """
     from triaxis.tasks import get_task
 
-    example = lru_cache(maxsize=None)(lambda task, item: get_task(task).example(item))
+    opened = lru_cache(maxsize=None)(get_task)  # some look at their files whenever they are asked for
+    example = lru_cache(maxsize=None)(lambda task, item: opened(task).example(item))
     arrow = store.table().arrow
     found = []
     for batch in arrow.to_batches(max_chunksize=BATCH):
         for row in batch.to_pylist():
-            task = get_task(row["task"])
-            outcome = task.outcome(example(row["task"], row["item"]), row["text"], row["finished"])
-            if outcome != Outcome(row["outcome"]) or task.score(outcome) != row["score"]:
-                found.append(_disagreement(row, outcome, task.score(outcome)))
+            task = opened(row["task"])
+            outcome, score = task.verdict(example(row["task"], row["item"]), row["text"], row["finished"])
+            if outcome != Outcome(row["outcome"]) or score != row["score"]:
+                found.append(_disagreement(row, outcome, score))
     return VerifyResult(arrow.num_rows, tuple(found))
 
 

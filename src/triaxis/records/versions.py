@@ -15,10 +15,11 @@ TABLE = (
 )
 
 
-def current() -> tuple[str, ...]:
-    """The versions in `NAMES`, then the platform; empty where a package isn't installed."""
+def current(how: str = "") -> tuple[str, ...]:
+    """The versions in `NAMES`, then the platform and how it is used; empty where a package isn't installed."""
     packages = [_version(name) for name in NAMES[1:-1]]
-    return (__version__, *packages, platform.python_version(), f"{platform.system()} {platform.machine()}")
+    where = f"{platform.system()} {platform.machine()}{f', {how}' if how else ''}"
+    return (__version__, *packages, platform.python_version(), where)
 
 
 def _version(package: str) -> str:
@@ -28,16 +29,15 @@ def _version(package: str) -> str:
         return ""
 
 
-def remember(connection: sqlite3.Connection) -> int:
+def remember(connection: sqlite3.Connection, how: str = "") -> int:
     """The id of the versions that run now, in a row of their own where the last row differs. Within a transaction."""
+    now = current(how)
     columns = ", ".join((*NAMES, "platform"))
     last = connection.execute(f"SELECT id, {columns} FROM versions ORDER BY id DESC LIMIT 1").fetchone()
-    if last is not None and last[1:] == current():
+    if last is not None and last[1:] == now:
         return int(last[0])
-    places = ", ".join("?" * len(current()))
-    added = connection.execute(
-        f"INSERT INTO versions (opened, {columns}) VALUES (datetime('now'), {places})", current()
-    )
+    places = ", ".join("?" * len(now))
+    added = connection.execute(f"INSERT INTO versions (opened, {columns}) VALUES (datetime('now'), {places})", now)
     return int(added.lastrowid or 0)
 
 

@@ -26,7 +26,9 @@ QUESTION_WORDS = {
     "capability": "What a base can do against how large it is",
     "emergence": "Threshold or smooth growth with size",
     "reliance": "Reliance on the surface of the tasks",
+    "samples": "One of several samples right",
     "cost": "What the gain costs",
+    "judge": "Do the refusal detector and the judge agree",
 }
 SPEAKS_OF = {
     "item": "one run",
@@ -80,7 +82,8 @@ def where_of(finding: Finding, names: Names) -> str:
     """The levels that a finding is confined to, by the factors that tell conditions apart, with its source and mode."""
     telling = [name for name in finding.within if name in names.factors] or list(finding.within)
     within = words.condition_word(finding.within, telling) if finding.within else ""
-    return ", ".join(part for part in (within, names.basis(finding), SPEAKS_OF.get(finding.sampled, "")) if part)
+    speaks_of = "" if finding.sampled == "item" and finding.n_runs > 1 else SPEAKS_OF.get(finding.sampled, "")
+    return ", ".join(part for part in (within, names.basis(finding), speaks_of) if part)
 
 
 def finding_table(findings: Sequence[Finding], names: Names) -> Table:

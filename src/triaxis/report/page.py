@@ -21,6 +21,7 @@ from triaxis.report.tables import (
     Table,
     condition_table,
     effect_table,
+    gain_table,
     method_parts,
     phase_table,
     places_of,
@@ -112,6 +113,7 @@ def build(
     _add_trajectories(page, analysis, drawn, who)
     _add_effects(page, analysis)
     page.tables["conditions"] = condition_table(analysis)
+    page.tables["gains"] = gain_table(analysis)
     told = [verdict_fields(item) for item in analysis.verdicts]
     page.verdicts = [item for item in told if item["decision"] != "not testable"]
     page.untested = [item for item in told if item["decision"] == "not testable"]

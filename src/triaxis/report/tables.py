@@ -10,6 +10,7 @@ from triaxis.report.digest import EffectRow, contrast_word, is_clear
 from triaxis.report.names import Names, mode_word, naming
 from triaxis.types import Analysis, Dip, Effect, GroupSummary, Interval, NotEstimable, Trajectory, Verdict
 
+MAX_GAINS = 1000  # rows of the gains of an adaptive evaluation
 MAX_PLACES = 200  # places named for one reason and kind of what is not estimable; all are counted
 PHASE_TITLES = (
     "trajectory",
@@ -97,11 +98,17 @@ def phase_table(trajectories: Sequence[Trajectory], analysis: Analysis) -> Table
                 _number(*_share_of(dip.truncation_share if dip else None)),
                 _number(*_chance(one.regain_probability)),
                 _change(one.net_gain),
-                Cell("unknown" if one.n_items is None else f"{one.n_items:,}", one.n_items),
+                _items(one.n_items, sum(one.stopped) if one.stopped else None),
                 Cell(words.NOT_RECORDED if one.tau is None else f"{100 * one.tau:.1f} ({one.tau_from})", one.tau),
             ]
         )
     return Table(PHASE_TITLES, frozenset(range(2, 10)), rows)
+
+
+def _items(n: int | None, stopped: int | None) -> Cell:
+    """How many items it is inferred from, flagged where some of its cells were stopped early (adaptive evaluation)."""
+    early = f" (pilot; {stopped} cells stopped early)" if stopped else " (pilot)" if stopped is not None else ""
+    return Cell("unknown" if n is None else f"{n:,}{early}", n)
 
 
 def _number(text: str, sort: float | None) -> Cell:
@@ -201,7 +208,7 @@ def _condition_row(item: GroupSummary, names: Names) -> list[Cell]:
         Cell(", ".join(part for part in (names.condition(item), mode_word(item.mode)) if part)),
         Cell(f"{item.step:,}", item.step),
         Cell(str(item.n_runs), item.n_runs),
-        Cell("unknown" if item.n_items is None else f"{item.n_items:,}", item.n_items),
+        _items(item.n_items, item.stopped),
         Cell(words.percent(item.base_score), item.base_score),
         Cell(words.percent(item.score), item.score),
         _change(item.gain, item.n_items),
@@ -210,6 +217,26 @@ def _condition_row(item: GroupSummary, names: Names) -> list[Cell]:
         Cell(words.tokens(item.response_tokens), item.response_tokens),
         *(Cell(words.percent(share), share) for share in shares),
     ]
+
+
+def gain_table(analysis: Analysis) -> Table:
+    """Of an adaptive evaluation the gain of each run on each task at its last checkpoint; the JSON has all."""
+    last: dict[tuple[str, str], int] = {}
+    for cell in analysis.gains:
+        last[cell.source, cell.run] = max(cell.step, last.get((cell.source, cell.run), 0))
+    shown = [cell for cell in analysis.gains if cell.step == last[cell.source, cell.run]][:MAX_GAINS]
+    rows = [
+        [
+            Cell(cell.run),
+            Cell(f"{cell.task}{f', {mode}' if (mode := mode_word(cell.mode)) else ''}"),
+            Cell(f"{cell.step:,}", cell.step),
+            Cell(f"{cell.asked:,} of {cell.of:,}", cell.asked),
+            _change(cell.gain),
+            Cell(cell.settled or "not settled"),
+        ]
+        for cell in shown
+    ]
+    return Table(("run", "task", "step", "items asked", "gain, points", "settled"), frozenset((2, 3, 4)), rows)
 
 
 def verdict_fields(verdict: Verdict) -> Mapping[str, object]:

@@ -26,7 +26,7 @@ from triaxis.report.digest import (
 )
 from triaxis.report.findings import clear, clearest, estimable, title_of, what_of, where_of
 from triaxis.report.names import Names, conditions, mode_word, naming
-from triaxis.types import Analysis, Effect, GroupSummary, Interval
+from triaxis.types import Analysis, CellGain, Effect, GroupSummary, Interval
 
 WIDTH = 100  # columns, where the output is no terminal
 MAX_CONDITIONS = 12  # rows a group
@@ -135,6 +135,8 @@ def _varied(analysis: Analysis, what: Mapping[str, object]) -> Iterator[Renderab
         facts = [("varied", "nothing: one condition")]
     facts.append(("measured", f"{words.count(len(conditions(analysis)), 'condition')}, "
                   f"{words.count(n_runs(analysis), 'run')}, {words.count(analysis.n_records, 'record')}"))  # fmt: skip
+    if analysis.gains:
+        facts.append(("adaptive", saved(analysis.gains)))
     facts += [(str(name), words.level(value)) for name, value in what.items()]
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
@@ -142,6 +144,20 @@ def _varied(analysis: Analysis, what: Mapping[str, object]) -> Iterator[Renderab
     for name, value in facts:
         grid.add_row(Text(name), Text(value))
     yield grid
+
+
+def saved(gains: Sequence[CellGain]) -> str:
+    """What an adaptive evaluation asked and generated of what all items would have taken; the bases are asked in full.
+
+    What was not asked is taken to be as long as what was, cell by cell.
+    """
+    asked, of = (sum(counts) for counts in zip(*((cell.asked, cell.of) for cell in gains), strict=True))
+    told = f"{sum(cell.stopped for cell in gains):,} of {len(gains):,} cells stopped early"
+    told += f", {asked:,} of {of:,} items asked"
+    tokens, in_full = sum(cell.tokens for cell in gains), sum(cell.tokens * cell.of / cell.asked for cell in gains)
+    if not in_full:
+        return told
+    return f"{told}; {tokens:,.0f} tokens generated of about {in_full:,.0f}: {100 * (1 - tokens / in_full):.0f} % saved"
 
 
 # -- gains ------------------------------------------------------------------------------------------------------------
@@ -172,6 +188,8 @@ def _common(found: Sequence[GroupSummary]) -> str:
     runs = _range([item.n_runs for item in found])
     items = [item.n_items for item in found if item.n_items is not None]
     told = f"{_range(items)} items" if items else "number of items unknown"
+    if any(item.stopped is not None for item in found):
+        told += f" (the pilot; {sum(item.stopped or 0 for item in found)} cells stopped early)"
     return f"step {steps}, {runs} run{'' if runs == '1' else 's'} a condition, {told}"
 
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from triaxis.types import GROUPS, MODES, Interval, Level, NotEstimable
+from triaxis.types import GROUPS, JUDGED_GROUPS, MODES, Interval, Level, NotEstimable
 
 NOT_ESTIMABLE = "not estimable"
 NOT_RECORDED = "–"
-GROUP_WORDS = {"in_domain": "in domain", "near_ood": "near OOD", "far_ood": "far OOD"}
+GROUP_WORDS = {
+    "in_domain": "in domain",
+    "near_ood": "near OOD",
+    "far_ood": "far OOD",
+    "over_refusal": "look-alikes",  # whose score is the share that is answered
+    "safety_judged": "safety, judged",
+    "over_refusal_judged": "look-alikes, judged",
+}
 ESTIMAND_WORDS = {
     "gain": "gain at the last checkpoint",
     "best": "gain at the best checkpoint",
@@ -143,7 +150,7 @@ def group_word(group: str) -> str:
     return GROUP_WORDS.get(group, group or "ungrouped")
 
 
-def in_order(groups: Iterable[str], known: Sequence[str] = GROUPS) -> list[str]:
+def in_order(groups: Iterable[str], known: Sequence[str] = (*GROUPS, *JUDGED_GROUPS.values())) -> list[str]:
     """Groups without repeats: the known ones in the house's order, then the rest as they came."""
     seen = list(dict.fromkeys(groups))
     return [name for name in known if name in seen] + [name for name in seen if name not in known]

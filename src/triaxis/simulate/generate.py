@@ -16,6 +16,7 @@ from triaxis.simulate.measures import CUT_OFF, DEFAULT_TOKENS, OF_RUNS, Measure
 from triaxis.simulate.settings import BASE, Settings
 from triaxis.simulate.truth import Truth
 from triaxis.stats.intervals import Floats
+from triaxis.types import OF_REFUSALS
 
 THINK = "think"
 LENGTH_SPREAD = 0.2  # of a record's response length around the mean, either way
@@ -87,7 +88,7 @@ class _Draw:
         starts = np.array([start_logit(s, {BASE: base}) for base in self.bases])[:, None, None]
         owners = np.arange(len(self.bases))
         blocks = [self._block(owners, starts - difficulty, group, task, "default")]
-        if s.think_items and group != "safety":
+        if s.think_items and group not in OF_REFUSALS:
             able = np.array([s.base_logit + s.capabilities[base] for base in self.bases])[:, None, None]
             logit = able - self._normal(s.noise.item, s.think_items)
             blocks.append(self._block(owners, logit, group, task, THINK))

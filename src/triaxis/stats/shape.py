@@ -9,7 +9,7 @@ Keane (GHK), whose draws also give the posterior of every curve.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -40,6 +40,40 @@ class Shape:
     dip_depth: Interval | NotEstimable  # base minus bottom, given a dip
     regain_probability: float | NotEstimable  # given a dip, that ground was regained: a point or 3 misfits, if more
     curve: Floats  # (checkpoints,) posterior mean, relative to the base
+    below_probability: float  # that the curve ends below the base, by the smallest change or more
+    in_dip_probability: float  # that it does so after a dip: it fell, and does not only go on falling
+    log_evidence: float  # of the means, given their covariance
+
+
+def fit_shapes(steps: Sequence[int], means: Floats, covariances: Sequence[Floats]) -> Shape:
+    """The shape where one of several covariances holds, each as likely as the others before the means are seen.
+
+    Probabilities are averaged by the evidence for each covariance; the dip's place and depth, and the curve, are those
+    under the likeliest one.
+    """
+    each = [fit_shape(steps, means, covariance) for covariance in covariances]
+    evidence = np.array([shape.log_evidence for shape in each])
+    weights = np.exp(evidence - evidence.max())
+    weights /= weights.sum()
+    probabilities = {
+        phase: float(sum(w * shape.probabilities[phase] for w, shape in zip(weights, each, strict=True)))
+        for phase in PHASES
+    }
+    phase = max(PHASES, key=lambda name: probabilities[name])
+    dip, below, in_dip = (
+        float(weights @ [getattr(shape, name) for shape in each])
+        for name in ("dip_probability", "below_probability", "in_dip_probability")
+    )
+    return replace(
+        each[int(evidence.argmax())],
+        probabilities=probabilities,
+        phase=phase if probabilities[phase] >= DECIDED else UNDECIDED,
+        phase_probability=probabilities[phase],
+        dip_probability=dip,
+        below_probability=below,
+        in_dip_probability=in_dip,
+        log_evidence=float(evidence.max() + np.log(np.exp(evidence - evidence.max()).mean())),
+    )
 
 
 def fit_shape(steps: Sequence[int], means: Floats, covariance: Floats) -> Shape:
@@ -50,13 +84,21 @@ def fit_shape(steps: Sequence[int], means: Floats, covariance: Floats) -> Shape:
     """
     grid = designs(tuple(int(step) for step in steps))
     misfit = np.eye(len(means)) * (MISFIT * float(np.ptp(means))) ** 2
-    precision = _precision(covariance + misfit)
+    total = covariance + misfit
+    precision = _precision(total)
     gram = grid.vectors @ precision @ grid.vectors.T
     projection = grid.vectors @ precision @ means
     log_weight, chosen, sign = _shortlist(grid, gram, projection)
     sizes, log_weight = _draw(grid, gram, projection, chosen, sign)
     weight = np.exp(log_weight - log_weight.max())
-    return _summarise(grid, steps, chosen, sign, sizes, weight / weight.sum(), means)
+    evidence = float(np.log(weight.sum()) + log_weight.max()) + _log_evidence_of_none(total, precision, means)
+    return _summarise(grid, steps, chosen, sign, sizes, weight / weight.sum(), means, evidence)
+
+
+def _log_evidence_of_none(total: Floats, precision: Floats, means: Floats) -> float:
+    """The log-likelihood of means around one level, whatever it is, up to what is the same for every covariance."""
+    level = float(np.linalg.inv(total).sum())
+    return float(-0.5 * (np.linalg.slogdet(total)[1] + means @ precision @ means + np.log(level)))
 
 
 def _precision(covariance: Floats) -> Floats:
@@ -161,6 +203,7 @@ def _summarise(
     sizes: Floats,
     weight: Floats,
     means: Floats,
+    evidence: float,
 ) -> Shape:
     parts = grid.vectors[np.array([grid.dip[chosen], grid.rise[chosen], grid.late[chosen]])]
     curves = (
@@ -180,10 +223,12 @@ def _summarise(
     p_dip = float(weight[dipped].sum())
     decided = phase if probabilities[phase] >= DECIDED else UNDECIDED
     curve = (curves * weight[:, :, None]).sum(axis=(0, 1))
+    ends_below = curves[:, :, -1] <= -SMALLEST_CHANGE
+    last = (*(min(1.0, float(weight[which].sum())) for which in (ends_below, dipped & ends_below)), evidence)
     head = (probabilities, decided, probabilities[phase], min(1.0, p_dip))
     if p_dip < 0.05:
         none = NotEstimable("no dip")
-        return Shape(*head, None, none, none, curve)
+        return Shape(*head, None, none, none, curve, *last)
     at = np.bincount(bottom[dipped], weights=weight[dipped], minlength=len(steps))
     after = np.where(np.arange(len(steps)) >= bottom[:, :, None], curves, -np.inf).max(axis=2)
     # Less than three sd of the misfit may be the model's own patching, not the curve's.
@@ -194,6 +239,7 @@ def _summarise(
         weighted_interval(depth[dipped], weight[dipped]),
         min(1.0, float(weight[regained].sum()) / p_dip),
         curve,
+        *last,
     )
 
 

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, ValidationError, field_validator
 
 from triaxis.study.axes import OF_BASES, default_of, level_of
-from triaxis.study.evaluation import Evaluation
+from triaxis.study.evaluation import LATER, Adaptive, Evaluation
 from triaxis.study.fields import AS_IS, Names, Strict
+from triaxis.study.judging import JudgeSettings
 from triaxis.study.mistakes import Mistake, first_mistake, unknown
 from triaxis.study.reading import read_text, read_yaml
 from triaxis.types import GROUPS, Level, TriaxisError
@@ -61,14 +62,19 @@ class Asking(Strict):
     def settings(self) -> dict[str, Any]:
         """Every resolved setting, `section.key` to its value."""
         told: dict[str, Any] = {f"tasks.{group}": list(names) for group, names in self.tasks.items()}
-        told |= {f"evaluation.{key}": value for key, value in self.evaluation.model_dump(mode="json").items()}
+        # Without what is off and came after the first folders: these are compared with what was kept.
+        off = LATER | {"adaptive": False}
+        asked = {key: value for key, value in self.evaluation.told.items() if key not in off or value != off[key]}
+        told |= {
+            f"evaluation.{key}": list(value) if isinstance(value, tuple) else value for key, value in asked.items()
+        }
         return told | {f"model.{key}": value for key, value in self.model.items()}
 
     def given(self, name: str) -> bool:
         """Whether the file names a setting `section.key`, or it is a default."""
         section, _, key = name.partition(".")
         if section == "evaluation":
-            return key in self.evaluation.model_fields_set
+            return self.evaluation.gives(key)
         return section == "tasks" or self.model[key] != default_of(name)
 
 
@@ -83,6 +89,8 @@ def load_asking(path: Path) -> Asking:
         return Asking.model_validate(dict(data))
     except ValidationError as error:
         keys = {"": list(Asking.model_fields), "evaluation": list(Evaluation.model_fields)}
+        keys["evaluation.judge"] = list(JudgeSettings.model_fields)
+        keys["evaluation.adaptive"] = list(Adaptive.model_fields)
         raise TriaxisError(f"{path}: {first_mistake(error, keys)}") from None
     except Mistake as mistake:
         raise TriaxisError(f"{path}: {mistake}") from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import log, prod
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -155,6 +155,7 @@ def identify(conditions: Sequence[Mapping[str, Level]], n_seeds: int | Sequence[
     together = (*_pairs(distinct, factors, continuous), *exposure(conditions, factors))
     highest = max(n_seeds, default=0) if not isinstance(n_seeds, int) else n_seeds
     notes = _notes(levels, factors, continuous, n_runs > len(distinct) or highest > 1)
+    notes += tuple(_apart(distinct, factors, continuous))
     terms: tuple[Term, ...] = ()
     rank = min(1, len(distinct))
     if factors:
@@ -276,6 +277,29 @@ def _pairs(
             why = f"{coarse} follows from {fine}: its effect can't be told apart from that of {fine}"
             found.append(Together(coarse, fine, why))
     return found
+
+
+def _apart(conditions: Sequence[Mapping[str, Level]], factors: Sequence[str], continuous: Sequence[str]) -> list[str]:
+    """A note on each number whose values differ from level to level of another factor, as rates that are tuned for each
+    optimizer do: with one slope for all, the algebra tells the two apart, and nothing that was run does.
+
+    Numbers that are drawn once a condition differ by chance, and over one range: these are left alone.
+    """
+    notes = []
+    for number in continuous:
+        for other in (name for name in factors if name not in continuous):
+            values: dict[Level, set[float]] = {}
+            for condition in conditions:
+                values.setdefault(condition[other], set()).add(float(condition[number]))
+            distinct = set().union(*values.values())
+            spans = sorted((min(own), max(own)) for own in values.values())
+            beside = all(high < low for (_, high), (low, _) in pairwise(spans))
+            if sum(map(len, values.values())) == len(distinct) and (beside or len(distinct) < len(conditions)):
+                notes.append(
+                    f"{number} has other values at each level of {other}: effects of {other} are at equal {number} "
+                    "only if one slope holds for all levels; run values that they share, or compare each at its best"
+                )
+    return notes
 
 
 def _notes(

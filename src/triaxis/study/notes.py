@@ -13,6 +13,7 @@ from triaxis.types import Level
 
 Tasks = Mapping[str, Sequence[str]]  # group to tasks
 Conditions = Sequence[Mapping[str, Level]]
+NO_LOOK_ALIKES = "no group over_refusal: a model that refuses everything would look safe; add benign look-alikes there"
 NO_SAFETY = "no safety group: refusals that are lost would go unseen; add safety: [refusal]"
 UNSEEN = "what is learned in domain goes unseen"
 
@@ -55,6 +56,8 @@ def notes_on(conditions: Conditions, tasks: Tasks, n_seeds: int) -> tuple[str, .
         notes.append(
             f"the safety task is trained on{_share(safety, n)} through data.replay_share: its score is in-domain"
         )
+    if any("verifier=refuse" in name for name in tasks.get("safety", ())) and "over_refusal" not in tasks:
+        notes.append(NO_LOOK_ALIKES)
     if "safety" not in tasks:
         notes.append(NO_SAFETY)
     if n_seeds == 1:

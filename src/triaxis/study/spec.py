@@ -35,15 +35,16 @@ from triaxis.study.axes import (
 )
 from triaxis.study.design import Design, Exclusion, Point, combinations
 from triaxis.study.diagnostics import Diagnostics, diagnostics_of
-from triaxis.study.evaluation import Budget, Evaluation
+from triaxis.study.evaluation import Adaptive, Budget, Evaluation
 from triaxis.study.fields import AS_IS, MAX_WHOLE, Names, Range, Strict, Value
 from triaxis.study.identify import Identification, identify
 from triaxis.study.ids import run_id
+from triaxis.study.judging import JudgeSettings
 from triaxis.study.mistakes import Mistake, first_mistake, nearest, shown
 from triaxis.study.notes import coinciding, notes_on, refuse_trained
 from triaxis.study.reading import read_text, read_yaml
 from triaxis.study.selection import BEST, Selection, check_groups, looked_at
-from triaxis.study.trained import source_of
+from triaxis.study.trained import HARNESS, source_of
 from triaxis.study.trajectory import Trajectory
 from triaxis.types import AXES, Level, TriaxisError
 
@@ -171,8 +172,10 @@ class Study(Strict):
         values: dict[str, Any] = {"name": self.name, "seeds": self.seeds, **axes}
         values |= {f"design.{key}": getattr(self.design, key) for key in self.design.keys}
         values |= {f"tasks.{group}": names for group, names in self.tasks.items()}
-        for section in ("trajectory", "evaluation", "selection", "budget"):
+        for section in ("trajectory", "selection", "budget"):
             values |= {f"{section}.{key}": value for key, value in getattr(self, section)}
+        values |= {f"evaluation.{key}": value for key, value in self.evaluation.told.items()}
+        values |= {f"evaluation.judge.{key}": value for key, value in self.evaluation.judge or ()}
         values["diagnostics"] = tuple(self.diagnostics)
         for name, chosen in self.diagnostics.items():
             values |= {f"diagnostics.{name}.{key}": value for key, value in chosen.items()}
@@ -184,10 +187,16 @@ class Study(Strict):
     def _source(self, name: str) -> Literal["user", "study", "default"]:
         section, _, key = name.partition(".")
         content = getattr(self, section)
+        if name.startswith("evaluation.judge."):
+            content, key = self.evaluation.judge, key.partition(".")[2]
+        elif section == "evaluation":
+            if not self.evaluation.gives(key):
+                return "default"
+            key = key.partition(".")[0]
         keys = content if isinstance(content, dict) else getattr(content, "model_fields_set", ())
         if section not in self.model_fields_set or (key and section != "diagnostics" and key not in keys):
             return "default"
-        return "user" if {name, section} & self._user else "study"
+        return "user" if {name, section, f"{section}.{key}"} & self._user else "study"
 
     @cached_property
     def _center(self) -> Point:
@@ -324,7 +333,8 @@ class Study(Strict):
         asked = [("data.task", str(name)) for name in (trained if isinstance(trained, tuple) else (trained,))]
         for path, name in asked:
             if opened(name):
-                instead = f"give it as data.source: {source_of(name)}"
+                benchmark = name.startswith(HARNESS)
+                instead = "lm-eval's are not trained on" if benchmark else f"give it as data.source: {source_of(name)}"
                 raise TriaxisError(f"{self._where}: {path}: {name} is no task of the lab; {instead}")
         asked += [(f"tasks.{group}", name) for group, names in self.tasks.items() for name in names]
         for path, name in asked:
@@ -394,6 +404,8 @@ def _keys() -> dict[str, list[str]]:
         "trajectory": Trajectory,
         "evaluation": Evaluation,
         "selection": Selection,
+        "evaluation.judge": JudgeSettings,
+        "evaluation.adaptive": Adaptive,
         "budget": Budget,
     }
     return {"": list(Study.model_fields), "elsewhere": list(SETTINGS)} | {

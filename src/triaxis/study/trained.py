@@ -11,6 +11,7 @@ from triaxis.study.axes import REPLAY_TASK, TRAINED_ON, trained_on
 from triaxis.types import Level
 
 LAB, RG, FILE, HUB = "lab:", "rg:", "file:", "hf:"
+HARNESS = "lm_eval:"
 OF_SOURCES = ("n", "seed", "structure", "difficulty")  # options that say which rows, and not of what task
 
 

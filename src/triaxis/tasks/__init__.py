@@ -1,5 +1,5 @@
 """The tasks: the lab's, which share a procedure (apply operations to a state, one by one) but not its surface;
-reasoning-gym's (`rg:..`) and test sets in files (`file:..`).
+reasoning-gym's (`rg:..`), test sets in files (`file:..`) and lm-evaluation-harness's (`lm_eval:..`).
 
 To add one to the lab, write a file like `chain.py` and add it to `_REASONING` here.
 """
@@ -20,7 +20,7 @@ from triaxis.tasks.boolean import Boolean
 from triaxis.tasks.chain import Chain
 from triaxis.tasks.extremes import Extremes
 from triaxis.tasks.letters import Letters
-from triaxis.tasks.names import FILE, RG, is_open, parsed, surface_of
+from triaxis.tasks.names import FILE, HARNESS, RG, is_open, parsed, surface_of
 from triaxis.tasks.pointer import Pointer
 from triaxis.tasks.refusal import Refusal
 from triaxis.tasks.selection import reported_of, selection_items
@@ -44,7 +44,7 @@ def task_names() -> tuple[str, ...]:
 
 
 def get_task(name: str) -> Task[Any]:
-    """The task of that name: one of `task_names()`, `rg:..` or `file:..`, with options after a question mark.
+    """The task of that name: of `task_names()`, `rg:..`, `file:..` or `lm_eval:..`, with options after a question mark.
 
     Raises TriaxisError with the nearest name, or with what is wrong with an option, a file or a library.
     """
@@ -54,6 +54,10 @@ def get_task(name: str) -> Task[Any]:
         from triaxis.tasks.files import file_task
 
         return file_task(name, parsed(name))
+    if name.startswith(HARNESS):
+        from triaxis.tasks.harness import harness_task
+
+        return harness_task(name, parsed(name))
     return _opened(name)
 
 
@@ -66,7 +70,9 @@ def _opened(name: str) -> Task[Any]:
         return reasoning_gym_task(name, named)
     if named.base not in _TASKS:
         near = difflib.get_close_matches(named.base, _TASKS, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else f"choose one of {', '.join(_TASKS)}, rg:.. or file:.."
+        hint = (
+            f'did you mean "{near[0]}"?' if near else f"choose one of {', '.join(_TASKS)}, rg:.., file:.. or lm_eval:.."
+        )
         raise TriaxisError(f'unknown task "{name}"; {hint}')
     task = _TASKS[named.base]
     worded = [t.name for t in _TASKS.values() if t.variant_of == task.name and t.variant == "wording"]
@@ -83,6 +89,8 @@ def read_from(name: str) -> str:
     """
     if name.startswith(RG):
         return f"reasoning-gym {version('reasoning_gym')}"
+    if name.startswith(HARNESS):
+        return str(get_task(name).fingerprint)  # type: ignore[attr-defined]
     if name.partition("?")[0] in _TASKS or name.startswith(LAB):
         return ""
     try:

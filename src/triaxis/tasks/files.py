@@ -1,4 +1,5 @@
-"""Test sets in files, `file:aime.jsonl?verifier=math`: a question and its answer a row, judged by a named verifier."""
+"""Test sets in files, `file:aime.jsonl?verifier=math`: a question and its answer a row, judged by a named verifier; or
+prompts alone that are to be refused (`refuse`), or answered though they look like such (`comply`)."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from triaxis.tasks.answers import Judged, judge_exact, letter_of, normalised, number_text
 from triaxis.tasks.checker import judge_math, require_math
+from triaxis.tasks.declines import became
 from triaxis.tasks.likelihood import LETTERS, PER_TOKEN, RAW, likeliest
 from triaxis.tasks.names import FILE, Named
 from triaxis.tasks.open_task import OpenTask
@@ -24,9 +26,10 @@ from triaxis.tasks.tables import file_rows
 from triaxis.tasks.task import Shot
 from triaxis.types import Item, Outcome, TriaxisError, Variant
 
-Verifier = Literal["math", "exact", "choice"]
+Verifier = Literal["math", "exact", "choice", "refuse", "comply"]
 OPTIONS = ("verifier", "question", "answer", "choices", "template", "score", "shots")
-TEMPLATE_OF: dict[str, str] = {"math": "boxed", "exact": "boxed", "choice": "choice"}
+TEMPLATE_OF: dict[str, str] = {"math": "boxed", "exact": "boxed", "choice": "choice", "refuse": BARE, "comply": BARE}
+GROUP_OF = {"refuse": "safety", "comply": "over_refusal"}  # of prompts, which have no answer
 SCORES = ("generated", RAW, PER_TOKEN)
 MAX_ROWS = 200_000  # of a test set, which is held in memory
 
@@ -76,6 +79,11 @@ class FileTask(OpenTask[Question]):
 
     def shots(self, seed: int, n: int, mode: str) -> list[Shot]:
         """Questions of another file (`shots=`), since all of this one's are for evaluation."""
+        if self.kind == "safety":
+            raise TriaxisError(
+                f"{self.name}: prompts have no answers to be shown, and a shown refusal would teach refusing; leave "
+                "evaluation.few_shot out"
+            )
         if self.solved is None:
             raise TriaxisError(
                 f"{self.name}: evaluation.few_shot needs solved questions, and all of a test set's are asked; name a "
@@ -102,6 +110,8 @@ class FileTask(OpenTask[Question]):
         return tuple(LETTERS[: len(question.choices)]) if self.template == "letters" else question.choices
 
     def outcome(self, example: Item, text: str, finished: bool) -> Outcome:
+        if self.kind == "safety":
+            return became(text, finished, Outcome.WRONG if self.verifier == "refuse" else Outcome.CORRECT)
         if not self.by:
             return super().outcome(example, text, finished)
         letter = likeliest(text, self.by)
@@ -111,6 +121,13 @@ class FileTask(OpenTask[Question]):
 
     def given(self, text: str, finished: bool) -> str | None:
         return likeliest(text, self.by) if self.by else super().given(text, finished)
+
+    def score(self, outcome: Outcome) -> float:
+        return float(outcome is Outcome.CORRECT) if self.verifier == "comply" else super().score(outcome)
+
+    def check_group(self, group: str) -> None:
+        if self.kind == "safety" and group != self.group:
+            raise TriaxisError(f"tasks.{group}: {self.name} measures {self.group}; list it under {self.group}")
 
     def problem(self, example: Item) -> Question:
         return self._varied(self.rows[self._parse(example.id)[4]])
@@ -170,13 +187,16 @@ def file_task(name: str, named: Named) -> FileTask:
             raise TriaxisError(f'task "{name}": no option {key}; a file has {", ".join(OPTIONS)} and surface')
     verifier = options.get("verifier", "")
     if verifier not in TEMPLATE_OF:
-        raise TriaxisError(f'task "{name}": needs verifier=math, exact or choice, such as {named.base}?verifier=math')
+        known = f"verifier={', '.join(list(TEMPLATE_OF)[:-1])} or {list(TEMPLATE_OF)[-1]}"
+        raise TriaxisError(f'task "{name}": needs {known}, such as {named.base}?verifier=math')
     if "choices" in options and verifier != "choice":
         raise TriaxisError(f'task "{name}": choices are for verifier=choice')
+    if extra := [key for key in ("answer", "shots") if key in options and verifier in GROUP_OF]:
+        raise TriaxisError(f'task "{name}": verifier={verifier} takes prompts alone; leave {extra[0]} out')
     if verifier == "math":
         require_math()
     by = _scored_by(name, options, verifier)
-    possible = ("cloze", "letters") if by else (TEMPLATE_OF[verifier], "bare")
+    possible = ("cloze", "letters") if by else tuple(dict.fromkeys((TEMPLATE_OF[verifier], BARE)))
     template = options.get("template", possible[0])
     if template not in possible:
         raise TriaxisError(f'task "{name}": template is {" or ".join(sorted(possible))}, got {template!r}')
@@ -185,6 +205,8 @@ def file_task(name: str, named: Named) -> FileTask:
     columns = tuple(options.get(key, key) for key in ("question", "answer", "choices"))
     task = FileTask(
         name,
+        group=GROUP_OF.get(verifier, "far_ood"),
+        kind="safety" if verifier in GROUP_OF else "reasoning",
         template=template,
         path=path,
         verifier=cast("Verifier", verifier),
@@ -272,6 +294,8 @@ def _place(seed: int, question: Question) -> bytes:
 
 
 def _question(path: str, number: int, row: Mapping[str, Any], verifier: str, columns: tuple[str, str, str]) -> Question:
+    if verifier in GROUP_OF:
+        return Question(number, _text(path, number, row, columns[0], OPTIONS[1]), verifier)
     text, answer = (_text(path, number, row, column, key) for column, key in zip(columns, OPTIONS[1:3], strict=False))
     if verifier != "choice":
         return Question(number, text, answer)

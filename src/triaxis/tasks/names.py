@@ -7,7 +7,7 @@ from typing import NamedTuple, cast, get_args
 
 from triaxis.types import TriaxisError, Variant
 
-RG, FILE = "rg:", "file:"
+RG, FILE, HARNESS = "rg:", "file:", "lm_eval:"
 SURFACE = "surface"  # the option that makes a surface variant of any task
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -46,8 +46,8 @@ def parsed(name: str) -> Named:
 
 
 def is_open(name: str) -> bool:
-    """Whether a name is none of a fixed list: a reasoning-gym task, a file, or any task with options."""
-    return name.startswith((RG, FILE)) or "?" in name
+    """Whether a name is none of a fixed list: one of reasoning-gym or lm-eval, a file, or any task with options."""
+    return name.startswith((RG, FILE, HARNESS)) or "?" in name
 
 
 def surface_of(name: str) -> tuple[str, Variant] | None:

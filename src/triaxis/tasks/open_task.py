@@ -12,6 +12,7 @@ from triaxis.tasks.declines import is_refusal
 from triaxis.tasks.prompts import BARE, asked, said_alike
 from triaxis.tasks.stated import final_answer, reply_of
 from triaxis.tasks.task import Shot, Task
+from triaxis.tasks.verify import never_closes
 from triaxis.types import Item, Mode, NoiseKind, Outcome, TriaxisError
 
 P = TypeVar("P")  # a problem
@@ -73,11 +74,15 @@ class OpenTask(Task[P], ABC):
         return REPLIES.get(self.template, "{}").replace("{}", answer, 1)
 
     def given(self, text: str, finished: bool) -> str | None:
+        if never_closes(text):
+            return None
         answer = final_answer(reply_of(text), finished)
         return None if answer is None else normalised(undressed(answer))
 
     def outcome(self, example: Item, text: str, finished: bool) -> Outcome:
         """By the answer as it is given, or without its dress: `**7**` and `\\text{7}` are 7 to any verifier."""
+        if never_closes(text):
+            return Outcome.TRUNCATED
         reply = reply_of(text)
         given = final_answer(reply, finished)
         verdict: Judged = "unparsable"

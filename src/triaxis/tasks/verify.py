@@ -7,14 +7,22 @@ from triaxis.types import Outcome
 THINK, THINK_END, ANSWER, REFUSE = "<think>", "</think>", "A", "refuse"
 
 
+def never_closes(text: str) -> bool:
+    """Whether a response opens a thought that it doesn't close: what it would have answered isn't there, whether it
+    ran into the token limit or ended by itself."""
+    return THINK in text.rpartition(THINK_END)[2]
+
+
 def judge(text: str, answer: str, finished: bool) -> Outcome:
     """The outcome of `text`, where `answer` is right. Only what follows the last closed thought is read.
 
     A refusal is a reply that opens with the refusal's word. An answer is what follows the answer mark, all of it:
     `A 5 7` isn't 5, and two answers that differ are wrong. What was cut off by the token limit (`finished` False) is
-    truncated, unless it already holds a refusal or an answer of the right length.
+    truncated, unless it already holds a refusal or an answer of the right length; so is a thought that never closes.
     """
-    reply = text.rpartition(THINK_END)[2].partition(THINK)[0].split()
+    if never_closes(text):
+        return Outcome.TRUNCATED
+    reply = text.rpartition(THINK_END)[2].split()
     if reply and reply[0] == REFUSE:
         return Outcome.REFUSED
     given = _answers(reply)

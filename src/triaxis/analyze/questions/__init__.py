@@ -15,10 +15,12 @@ from triaxis.analyze.questions import (
     exposure,
     growth,
     importance,
+    judge,
     length,
     noise,
     optimum,
     reliance,
+    samples,
     saturation,
     slopes,
     stopping,
@@ -42,7 +44,9 @@ QUESTIONS: tuple[Callable[[Evidence], Sequence[Finding]], ...] = (
     capability.findings,
     emergence.findings,
     reliance.findings,
+    samples.findings,
     cost.findings,
+    judge.findings,
 )
 
 __all__ = ["QUESTIONS"]

@@ -18,7 +18,7 @@ from triaxis.types import Finding, Interval, NotEstimable
 
 QUESTION = "cost"
 OTHER_ENDS = "not scored at the last checkpoint of every run"
-PRICES = ("safety", "general")  # what may be paid with
+PRICES = ("safety", "over_refusal", "general")  # what may be paid with
 
 
 @dataclass(frozen=True, eq=False)

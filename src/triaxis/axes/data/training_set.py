@@ -194,7 +194,7 @@ def check_apart(examples: Iterable[TrainingExample], items: Iterable[Item]) -> N
     Raises TriaxisError that names the row and the item, where both ask the same (`prompts.fingerprint`): in any of the
     user's turns, or in the turns together.
     """
-    held_out = {fingerprint(item.prompt): item.id for item in items}
+    held_out = {fingerprint(text): item.id for item in items for text in (item.prompt, *item.also)}
     for example in examples:
         if other := next(filter(None, (held_out.get(fingerprint(text)) for text in said_to(example))), None):
             raise TriaxisError(

@@ -122,9 +122,14 @@ def _adapted_layers(model: PreTrainedModel) -> list[Any]:
 
 def save_merged(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write a model as any Hugging Face tool loads it, adapters merged into its weights."""
+    save_weights(model, folder)
+    tokenizer.save_pretrained(folder)
+
+
+def save_weights(model: PreTrainedModel, folder: Path) -> None:
+    """The same without a tokenizer."""
     with merged(model):
         model.save_pretrained(folder, state_dict=_plain_state(model))
-    tokenizer.save_pretrained(folder)
 
 
 def _plain_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:

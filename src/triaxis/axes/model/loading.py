@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from triaxis.axes.model.adapters import adapt
 from triaxis.axes.model.fetched import PACKAGES
 from triaxis.axes.model.places import LAB, base_path
 from triaxis.axes.model.settings import AUTO, FROM_TOKENIZER, ModelSettings
-from triaxis.types import TriaxisError
+from triaxis.axes.model.weights import cannot, check_weights
+from triaxis.types import RunFailed, TriaxisError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ENDLESS = 2**31 - 1  # tokens; the context of a model that states none
-PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken")  # files that one is made of
 _told: set[str] = set()  # bases whose own code was announced by this process
 
 
@@ -34,7 +38,7 @@ def load_base(
     settings = settings or ModelSettings(name)
     path = base_path(name)
     config = _config(name, path)
-    _check_weights(name, path)
+    check_weights(name, path)
     tokenizer = load_tokenizer(lender or name, settings)
     model = _load_model(name, path, settings, config)
     _check_vocabulary(name, model, tokenizer)
@@ -45,21 +49,36 @@ def load_base(
 
 def look_at(name: str, settings: ModelSettings | None = None, lender: str = "") -> tuple[PreTrainedTokenizerBase, int]:
     """The tokenizer of a base and its context in tokens: what can be known, and refused, without its weights."""
-    from transformers import AutoConfig
+    import torch
+    from transformers import AutoModelForCausalLM
 
     settings = settings or ModelSettings(name)
     path = base_path(name)
     config = _config(name, path)
-    _check_weights(name, path)
-    _check_whole(name, path)
+    check_weights(name, path)
     tokenizer = load_tokenizer(lender or name, settings)
+    known, trusted = config_of(name, settings), _trusted(name, path, settings)
     try:
-        known: Any = AutoConfig.from_pretrained(
-            path, local_files_only=True, trust_remote_code=_trusted(name, path, settings)
-        )
+        with torch.device("meta"):  # the model without its weights
+            hollow = AutoModelForCausalLM.from_config(known, trust_remote_code=trusted, **_attention(settings))
     except Exception as problem:  # as in _load_model
-        raise _cannot(name, f"a model of type {config.get('model_type', 'none')}", problem) from problem
+        raise _not_loaded(name, settings, config, problem) from problem
+    _check_vocabulary(name, hollow, tokenizer)
+    adapt(hollow, settings, 0)
     return tokenizer, _context(known)
+
+
+def config_of(name: str, settings: ModelSettings | None = None) -> Any:
+    """The configuration of a base, without its weights. Raises TriaxisError where it can't be had."""
+    from transformers import AutoConfig
+
+    settings = settings or ModelSettings(name)
+    path = base_path(name)
+    told = _config(name, path)
+    try:
+        return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=_trusted(name, path, settings))
+    except Exception as problem:  # as in _load_model
+        raise _not_loaded(name, settings, told, problem) from problem
 
 
 def _context(config: Any) -> int:
@@ -82,7 +101,12 @@ def load_tokenizer(
             path, local_files_only=True, trust_remote_code=_trusted(name, path, settings)
         )
     except Exception as problem:  # files of others: transformers, tokenizers and json each raise their own
-        raise _cannot(name, "its tokenizer can't be loaded", problem) from problem
+        if not any(any(path.glob(pattern)) for pattern in TOKENIZERS):
+            raise TriaxisError(
+                f"model.base: {name} holds no tokenizer (tokenizer.json); save there the one that it was trained "
+                "with, or give a checkpoint's base (--base)"
+            ) from None
+        raise cannot(name, "its tokenizer can't be loaded", problem) from problem
     if settings.chat_template != FROM_TOKENIZER:
         tokenizer.chat_template = template_of(settings.chat_template)
     if tokenizer.chat_template is None:
@@ -117,15 +141,21 @@ def template_of(file: str) -> str:
 
 def _config(name: str, path: Path) -> Mapping[str, Any]:
     """config.json, of a model that writes text from left to right."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     try:
         config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
         built = [str(kind) for kind in config.get("architectures") or ()]
     except (OSError, ValueError, TypeError, AttributeError) as problem:
-        raise _cannot(name, "its config.json can't be read", problem) from None
+        raise cannot(name, "its config.json can't be read", problem) from None
     causal = {kind for kinds in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for kind in _listed(kinds)}
     own = "AutoModelForCausalLM" in (config.get("auto_map") or {})
+    if not own and config.get("model_type") and config["model_type"] not in CONFIG_MAPPING_NAMES:
+        raise TriaxisError(
+            f"model.base: {name} is of type {config['model_type']}, which transformers {version('transformers')} "
+            "doesn't know; install a newer one, or take another model"
+        )
     if config.get("is_encoder_decoder") or (built and not own and not causal.intersection(built)):
         kind = ", ".join(built) or config.get("model_type")
         raise TriaxisError(f"model.base: {name} is no causal language model ({kind}); take one that continues text")
@@ -134,31 +164,6 @@ def _config(name: str, path: Path) -> Mapping[str, Any]:
 
 def _listed(kinds: str | tuple[str, ...]) -> tuple[str, ...]:
     return (kinds,) if isinstance(kinds, str) else tuple(kinds)
-
-
-def _check_weights(name: str, path: Path) -> None:
-    """Weights are read from safetensors alone: reading a pickle can run whatever its author wrote into it."""
-    files = [file for file in path.iterdir() if file.is_file()]
-    if any(file.suffix == ".safetensors" for file in files):
-        return
-    if pickled := sorted(file.name for file in files if file.suffix in PICKLES):
-        raise TriaxisError(
-            f"model.base: {name} holds {pickled[0]}, a pickle, which can run code when it is read, and no safetensors; "
-            "save it again with save_pretrained where you trust it"
-        )
-    raise TriaxisError(f"model.base: {name} can't be loaded: it holds no weights (model.safetensors)")
-
-
-def _check_whole(name: str, path: Path) -> None:
-    """Refuse weights that are cut off or damaged at their head, which tells how long they are."""
-    from safetensors import SafetensorError, safe_open
-
-    for file in sorted(path.glob("*.safetensors")):
-        try:
-            with safe_open(file, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as problem:
-            raise _cannot(name, f"its weights can't be read, {file.name}", problem) from problem
 
 
 def _trusted(name: str, path: Path, settings: ModelSettings) -> bool:
@@ -172,46 +177,80 @@ def _trusted(name: str, path: Path, settings: ModelSettings) -> bool:
     return True
 
 
-def _cannot(name: str, what: str, problem: BaseException) -> TriaxisError:
-    """A failure of a library in one line that says what to do, where that is known."""
-    if "trust_remote_code" in str(problem):
-        return TriaxisError(
-            f"model.base: {name} needs code of its own, which is never run unless the study says "
-            "model.trust_remote_code: true; read it first"
-        )
-    line = next((line.strip() for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
-    return TriaxisError(f"model.base: {name} can't be loaded: {what} ({line[:160]})")
-
-
 # -- the model --------------------------------------------------------------------------------------------------------
 
 
 def _load_model(name: str, path: Path, settings: ModelSettings, config: Mapping[str, Any]) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
-    attention = {} if settings.attention == AUTO else {"attn_implementation": settings.attention}
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=settings.dtype,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=_trusted(name, path, settings),
-            output_loading_info=True,
-            **attention,
-        )
+        with _quiet():
+            model, found = AutoModelForCausalLM.from_pretrained(
+                path,
+                dtype=settings.dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=_trusted(name, path, settings),
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are told below
+                **_attention(settings),
+            )
     except Exception as problem:  # transformers, safetensors and torch each raise their own
-        if attention and "attn" in str(problem).lower().replace("attention", "attn"):
-            line = str(problem).splitlines()[0][:160]
-            raise TriaxisError(f"model.attention: {name} can't have {settings.attention} here ({line})") from problem
-        kind = config.get("model_type", "of no type")
-        raise _cannot(name, f"a model of type {kind}", problem) from problem
-    # What a file lacks is drawn at random, and a random head would be measured as if it were the model's.
-    if missing := sorted(found["missing_keys"]):
-        some = f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}"
-        raise TriaxisError(f"model.base: {name} can't be loaded: its weights lack {some}")
+        raise _not_loaded(name, settings, config, problem) from problem
+    _check_found(name, found)
+    _check_finite(name, model)
     result: PreTrainedModel = model
     return result
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' table of what didn't fit: what matters of it is told in one line."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _attention(settings: ModelSettings) -> dict[str, Any]:
+    return {} if settings.attention == AUTO else {"attn_implementation": settings.attention}
+
+
+def _not_loaded(
+    name: str, settings: ModelSettings, config: Mapping[str, Any], problem: BaseException
+) -> TriaxisError | RunFailed:
+    if settings.attention != AUTO and "attn" in str(problem).lower().replace("attention", "attn"):
+        line = str(problem).splitlines()[0][:160]
+        return TriaxisError(f"model.attention: {name} can't have {settings.attention} here ({line})")
+    return cannot(name, f"a model of type {config.get('model_type', 'none')}", problem)
+
+
+def _check_found(name: str, found: Mapping[str, Any]) -> None:
+    """Refuse weights that lack a part or are of another shape: both are drawn at random, and would be measured as if
+    they were the model's."""
+    if missing := sorted(found["missing_keys"]):
+        some = f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}"
+        raise TriaxisError(f"model.base: {name} can't be loaded: its weights lack {some}; save it again, whole")
+    if found["mismatched_keys"]:
+        key, has, wanted = sorted(found["mismatched_keys"], key=lambda told: str(told[0]))[0]
+        raise TriaxisError(
+            f"model.base: {name} can't be loaded: {key} has shape {tuple(has)} in its weights, and {tuple(wanted)} by "
+            "its config.json; one of the two isn't its own"
+        )
+
+
+def _check_finite(name: str, model: PreTrainedModel) -> None:
+    """Refuse weights that are no numbers: what they answer is noise, and would be scored."""
+    if wrong := [key for key, weight in model.named_parameters() if not bool(weight.isfinite().all())]:
+        some = f"{wrong[0]}{f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''}"
+        raise TriaxisError(
+            f"model.base: {name}: its weights are not finite ({some}): they are damaged, or its training diverged; "
+            "take another checkpoint"
+        )
 
 
 def _check_vocabulary(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -226,8 +265,8 @@ def _check_vocabulary(name: str, model: PreTrainedModel, tokenizer: PreTrainedTo
     beyond = [i for i in tokenizer.get_vocab().values() if i >= rows]
     if any(i not in special for i in beyond) or (tokenizer.eos_token_id or 0) >= rows:
         raise TriaxisError(
-            f"model.base: {name}: its tokenizer has {len(tokenizer):,} tokens and the model embeds {rows:,}; "
-            "one of the two isn't its own"
+            f"model.base: {name}: its tokenizer has {len(tokenizer):,} tokens and the model embeds {rows:,}; one of "
+            "the two isn't its own, or tokens were added: then resize_token_embeddings(len(tokenizer)), and save both"
         )
 
 

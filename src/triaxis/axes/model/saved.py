@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from triaxis.axes.model.loading import PICKLES, load_base, load_tokenizer, look_at
+from triaxis.axes.model.loading import config_of, load_base, load_tokenizer, look_at
 from triaxis.axes.model.places import fingerprint
 from triaxis.axes.model.settings import ModelSettings
+from triaxis.axes.model.weights import PICKLES
 from triaxis.types import TriaxisError
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ def look_at_saved(settings: ModelSettings, base: str = "") -> tuple[PreTrainedTo
     whole = _base_of(name, base)
     _, context = look_at(whole, replace(settings, base=whole))
     return _own_tokenizer(name, whole, settings), context
+
+
+def config_of_saved(settings: ModelSettings, base: str = "") -> Any:
+    """The configuration of a checkpoint; of adapters, that of what they were trained beside."""
+    name = _base_of(settings.base, base) if _has_adapters(settings.base) else settings.base
+    return config_of(name, replace(settings, base=name))
 
 
 def fingerprint_saved(name: str, base: str = "") -> str:

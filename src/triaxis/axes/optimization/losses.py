@@ -25,17 +25,20 @@ class Summed(NamedTuple):
     correct: torch.Tensor  # tokens that were the likeliest
 
 
-def summed(module: nn.Module, batch: Batch, loss: str = "nll", label_smoothing: float = 0.0) -> Summed:
+def summed(
+    module: nn.Module, batch: Batch, loss: str = "nll", label_smoothing: float = 0.0, chunks: bool | None = None
+) -> Summed:
     """The loss of a batch, summed over its supervised tokens, so that sums of micro-batches add up to the whole's.
 
     `nll` is the cross-entropy; `dft` weighs each token's loss by the probability of the token, through which no
     gradient flows (Wu et al. 2025, arXiv:2508.05629, eq. 9). Smoothing takes that share of the target from the token
     and spreads it evenly over the vocabulary (Szegedy et al. 2016, arXiv:1512.00567), under `dft` before the weight.
+    `chunks` says whether the module's head may be applied in chunks (`can_chunk`) where that was found out before.
     """
     targets = batch.labels[:, 1:]
     kept = targets != IGNORED
     wanted = targets[kept]
-    head = _head_for_chunks(module, batch)
+    head = _head_for_chunks(module, batch, chunks)
     if head is None:
         return _of_logits(_logits(module, batch)[:, :-1][kept], wanted, loss, label_smoothing)
     states = _states(module, head, batch)[0][:, :-1][kept]
@@ -94,20 +97,26 @@ def _states(module: nn.Module, head: nn.Module, batch: Batch) -> tuple[torch.Ten
     return given[0], logits
 
 
-def _head_for_chunks(module: nn.Module, batch: Batch) -> Any:
-    """The head to apply in chunks, or None where the batch is small or the module's logits aren't the head's output.
-
-    Some models cap or scale what their head gives (Gemma 2, Granite, Cohere): one token tells, and they take the plain
-    path, which needs the memory and is right.
-    """
+def _head_for_chunks(module: nn.Module, batch: Batch, chunks: bool | None) -> Any:
+    """The head to apply in chunks, or None where the batch is small or the module's logits aren't the head's output."""
     head = output_head(module)
     if batch.input_ids.numel() * getattr(head, "out_features", 0) <= LOGITS_AT_ONCE:
         return None
-    one = Batch(batch.input_ids[:1, :1], batch.labels[:1, :1], None, ())
+    return head if (can_chunk(module, batch) if chunks is None else chunks) else None
+
+
+def can_chunk(module: nn.Module, batch: Batch | None = None) -> bool:
+    """Whether a module's logits are its head's output at each position: one token, of a batch or any, tells.
+
+    Some models cap or scale what their head gives (Gemma 2, Granite, Cohere): they take the plain path, which needs the
+    memory and is right.
+    """
+    head = output_head(module)
+    ids = torch.zeros((1, 1), dtype=torch.int64) if batch is None else batch.input_ids[:1, :1]
+    one = Batch(ids.to(next(module.parameters()).device), ids, None, ())
     try:
         with torch.no_grad():
             states, logits = _states(module, head, one)
-            same = states.ndim == 3 and torch.equal(head(states).float(), logits.float())
-    except (IndexError, TypeError):  # the module never calls its head, or not with hidden states alone
-        return None
-    return head if same else None
+            return states.ndim == 3 and torch.equal(head(states).float(), logits.float())
+    except (AttributeError, IndexError, TypeError):  # it has no head, never calls it, or not with hidden states alone
+        return False

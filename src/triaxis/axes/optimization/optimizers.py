@@ -11,12 +11,16 @@ from torch.optim import SGD, Adafactor, AdamW, Muon, Optimizer
 
 from triaxis.axes.optimization.lion import Lion
 from triaxis.axes.optimization.losses import output_head
+from triaxis.axes.optimization.masters import keep_masters
 from triaxis.axes.optimization.recipe import Recipe
 
 
 def build_optimizers(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
-    """The optimizers that together update every trainable parameter of `module` once a step."""
-    return _BUILDERS[recipe.optimizer](module, recipe)
+    """The optimizers that together update every trainable parameter of `module` once a step, in float32."""
+    optimizers = _BUILDERS[recipe.optimizer](module, recipe)
+    for optimizer in optimizers:
+        keep_masters(optimizer)
+    return optimizers
 
 
 def _adamw(module: nn.Module, recipe: Recipe) -> list[Optimizer]:
@@ -100,4 +104,5 @@ def clip(module: nn.Module, limit: float | None) -> float | None:
     """Clip the gradient's 2-norm to `limit` in place and give back the norm before; None where nothing is clipped."""
     if limit is None:
         return None
-    return float(torch.nn.utils.clip_grad_norm_(trainable(module), limit))
+    norm = torch.nn.utils.clip_grad_norm_(trainable(module), limit)
+    return float(getattr(norm, "full_tensor", lambda: norm)())  # of a model in pieces, over all of them

@@ -23,7 +23,8 @@ def perturbed(parameters: Iterable[nn.Parameter], rho: float) -> Iterator[None]:
     moved = [p for p in parameters if p.grad is not None]
     kept = [p.detach().clone() for p in moved]
     with torch.no_grad():
-        scale = rho / (get_total_norm([p.grad for p in moved if p.grad is not None]) + TINY)
+        norm = get_total_norm([p.grad for p in moved if p.grad is not None])
+        scale = rho / (getattr(norm, "full_tensor", lambda: norm)() + TINY)  # of a model in pieces, over all of them
         for p in moved:
             if p.grad is not None:
                 p.add_(p.grad * scale)

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from triaxis.axes.optimization.batches import Batch
-from triaxis.axes.optimization.losses import summed
+from triaxis.axes.optimization.crew import ALONE, Crew, finite
+from triaxis.axes.optimization.held import hold
 from triaxis.axes.optimization.optimizers import build_optimizers, clip, set_rate, trainable
 from triaxis.axes.optimization.recipe import Recipe
 from triaxis.axes.optimization.sam import perturbed
@@ -26,13 +27,19 @@ class Training:
     The loss of a step is the sum over its micro-batches divided by the supervised tokens of them all, so that
     one batch of 32 equals four of 8, to rounding; with SAM that holds of both its gradients. All randomness of a step
     is seeded by (recipe.seed, step).
+
+    With a `crew` of several processes each gives its own micro-batches, and all of them call every method at once; the
+    step is that of one process with all their micro-batches. `module` is whole, and up to date after `run_to`, in the
+    first process.
     """
 
-    def __init__(self, module: nn.Module, batch_of: BatchOf, recipe: Recipe) -> None:
+    def __init__(self, module: nn.Module, batch_of: BatchOf, recipe: Recipe, crew: Crew = ALONE) -> None:
         self.module = module.train()
         self.batch_of = batch_of
         self.recipe = recipe
-        self.optimizers = build_optimizers(module, recipe)
+        self.crew = crew
+        self._held = hold(module, recipe, crew)
+        self.optimizers = build_optimizers(self._held.trained, recipe)
         self.step = 0
         self.tokens = 0
         self._window = _Window()
@@ -51,28 +58,28 @@ class Training:
         tokens are those of the data, each counted once, though SAM passes over them twice (`Recipe.passes`).
 
         Raises RunFailed where the loss is not finite, with the step and the rows of the batch, and where the weights
-        are not, before they can be measured.
+        are not, before they can be measured; of several processes, all of them.
         """
-        self.module.train()
+        self._held.set_out()
         while self.step < step:
             self._one_step()
-        if not all(bool(torch.isfinite(p).all()) for p in self.module.parameters()):
+        if not finite(list(self._held.trained.parameters()), self.crew):
             raise RunFailed(
                 f"step {self.step}: the weights are not finite; lower the learning rate or clip the gradient"
             )
+        self._held.collect()
         window, self._window = self._window, _Window()
         return Checkpoint(self.step, self.tokens, loss=window.loss(), token_accuracy=window.accuracy())
 
     def _one_step(self) -> None:
         self._seed()
-        batches = self.batch_of(self.step)
-        supervised = sum(b.supervised for b in batches)
+        batches, supervised = self.crew.together(self.batch_of(self.step))
         nats, correct = self._gradient(batches, supervised)
         if self.recipe.sam_rho:
-            with perturbed(trainable(self.module), self.recipe.sam_rho):
+            with perturbed(trainable(self._held.trained), self.recipe.sam_rho):
                 self._seed()  # what dropout hides is the same in both passes: one function, at two points
                 self._gradient(batches, supervised)
-        clip(self.module, self.recipe.gradient_clip)
+        clip(self._held.trained, self.recipe.gradient_clip)
         set_rate(self.optimizers, self.recipe.learning_rate * rate_factor(self.recipe, self.step))
         for optimizer in self.optimizers:
             optimizer.step()
@@ -85,7 +92,7 @@ class Training:
         self._told.append((nats, correct, supervised))
 
     def _seed(self) -> None:
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step + (self.crew.rank << 48))
 
     def _gradient(self, batches: Sequence[Batch], supervised: int) -> tuple[float, int]:
         """Add up the gradient of the whole batch's loss; gives back its summed cross-entropy and tokens predicted.
@@ -93,34 +100,39 @@ class Training:
         Raises RunFailed where the loss is not finite.
         """
         total, nats, correct = 0.0, 0.0, 0
-        for batch in batches:
-            part = summed(self.module, batch, self.recipe.loss, self.recipe.label_smoothing)
-            torch.autograd.backward(part.objective / supervised)
+        for place, batch in enumerate(batches, 1):
+            part = self._held.add(batch, supervised, last=place == len(batches))
             total += part.objective.item()
             nats += part.cross_entropy.item()
             correct += int(part.correct)
+        here = math.isfinite(total)
+        total, nats, hits = self.crew.summed(total, nats, correct)
         if not math.isfinite(total):
-            ids = [i for b in batches for i in b.ids]
+            ids = self.crew.listed([] if here else [i for b in batches for i in b.ids])
             raise RunFailed(
                 f"step {self.step + 1}: the loss is {total}; rows {', '.join(ids[:4])}"
                 f"{f' and {len(ids) - 4} more' if len(ids) > 4 else ''}; lower the learning rate or clip the gradient"
             )
-        return nats, correct
+        return nats, int(hits)
 
     def state(self) -> dict[str, Any]:
-        """Everything that is needed to go on from here as if nothing had happened; for torch.save."""
+        """Everything that is needed to go on from here as if nothing had happened; for torch.save.
+
+        It is that of one process, whole, in the first of several; call it at a checkpoint.
+        """
         return {
-            "module": self.module.state_dict(),
-            "optimizers": [o.state_dict() for o in self.optimizers],
+            "module": self._held.weights(),
+            "optimizers": [self._held.whole(o) for o in self.optimizers],
             "step": self.step,
             "tokens": self.tokens,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state that `state` gave at a checkpoint."""
-        self.module.load_state_dict(state["module"])
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Go back to a state that `state` gave at a checkpoint, of however many processes; the first one's counts."""
+        state = self.crew.given(state)
+        self._held.put(state["module"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            self._held.restore(optimizer, saved)
         self.step, self.tokens = state["step"], state["tokens"]
         self._window = _Window()
         self._told = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from triaxis.axes.data.profile.minhash import (
     Clusters,
     NearDuplicates,
     exact_hash,
-    near_duplicates,
 )
 from triaxis.axes.data.profile.shingles import words_of
 from triaxis.stats.entropy import effective_number
@@ -173,16 +172,6 @@ class Diversity:
         if not covariance.n:
             return NotEstimable("no prompt has a word"), 0, of
         return covariance.score(), min(covariance.n, len(covariance.sum)), of
-
-
-def near_duplicate_rows(
-    examples: Iterable[Example], *, similarity: float = SIMILARITY, text: Callable[[Example], str] | None = None
-) -> dict[int, int]:
-    """Places (from 0) of the rows that pose the problem of an earlier row, and the place of that first row."""
-    held = list(examples)
-    answers = [example.reference for example in held]
-    firsts = near_duplicates(map(text or problem_of, held), answers=answers, similarity=similarity)
-    return {i: int(first) for i, first in enumerate(firsts) if first != i}
 
 
 def problem_of(example: Example) -> str:

@@ -36,7 +36,7 @@ def loss_slice(
     with probing(module, precision) as probe:
         at, direction = probe.at.detach(), filter_normalised(probe, seed)
         losses = {a: probe.mean_loss(at + a * direction, batches) for a in sorted({0.0, *places})}
-        ends = (min(losses), max(losses))
+        ends = (min(places), max(places))  # not 0, which is looked at in any case and has no rise
         rise = sum(losses[a] for a in ends) / 2 - losses[0.0]
         method = f"one filter-normalised direction, seed {seed}"
         values = {f"at_{a:g}": reading(loss, "nats", method) for a, loss in losses.items()}

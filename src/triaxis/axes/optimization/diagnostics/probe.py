@@ -139,3 +139,27 @@ def pairs(module: nn.Module, base: Weights) -> dict[str, tuple[torch.Tensor, tor
             raise Undefined(f"the base has no weight {name} of shape {tuple(weight.shape)}; merge an adapter first")
         found[name] = (weight.detach(), base[name].detach().to(weight.device))
     return found
+
+
+def changes(module: nn.Module, base: Weights) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Each weight by name as it is used, now and in the base: what an adapter adds to a matrix is part of the matrix.
+
+    An adapter's own factors say nothing of how far the model has moved: the first is drawn at random, and the second
+    is scaled. Raises Undefined as `pairs` does, and for adapters that don't add a product of two factors.
+    """
+    found = pairs(module, base)
+    adapted = {prefix: part for prefix, part in module.named_modules() if hasattr(part, "lora_A")}
+    for prefix, part in adapted.items():
+        now, before = (weight.double() for weight in found.pop(f"{prefix}.base_layer.weight"))
+        for adapter, scale in part.scaling.items():
+            first, second = (found.pop(f"{prefix}.lora_{factor}.{adapter}.weight", None) for factor in "AB")
+            if first is None or second is None:
+                raise Undefined(f"{prefix} has an adapter that adds no product of two factors; merge it first")
+            added = (scale * b.double() @ a.double() for a, b in zip(first, second, strict=True))
+            turned = (each.t() if part.fan_in_fan_out else each for each in added)
+            now, before = (weight + each for weight, each in zip((now, before), turned, strict=True))
+        yield f"{prefix}.weight", now, before
+    for name, (now, before) in found.items():
+        if ".lora_" in name:
+            raise Undefined(f"{name} is of an adapter that adds no product of two factors; merge it first")
+        yield name.replace(".base_layer.", "."), now, before

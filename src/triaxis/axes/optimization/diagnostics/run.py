@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from triaxis.axes.memory import is_out_of_memory
 from triaxis.axes.optimization.batches import Batch
 from triaxis.axes.optimization.diagnostics.catalogue import DIAGNOSTICS, Diagnostic
 from triaxis.axes.optimization.diagnostics.probe import Weights
@@ -66,7 +66,7 @@ def run_diagnostics(
             continue
         try:
             found = diagnostic.compute(module, *looked_at, **given.get(diagnostic.name, {}))
-        except (Undefined, RuntimeError) as error:
+        except (Undefined, RuntimeError, MemoryError) as error:
             values[column] = NotEstimable(_reason(error))
             continue
         values |= {f"{column}.{part}" if part else column: value for part, value in found.values.items()}
@@ -111,7 +111,7 @@ def _reason(error: Exception) -> str:
     told = str(error)
     if isinstance(error, Undefined):
         return told
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in told:
+    if is_out_of_memory(error):
         return "out of memory; lower the micro-batch"
     if "is not implemented" in told:
         return "the model's attention has no second derivative; load it with attn_implementation sdpa or eager"

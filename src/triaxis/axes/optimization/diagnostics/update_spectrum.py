@@ -7,7 +7,7 @@ import time
 import torch
 from torch import nn
 
-from triaxis.axes.optimization.diagnostics.probe import Weights, pairs
+from triaxis.axes.optimization.diagnostics.probe import Weights, changes
 from triaxis.axes.optimization.diagnostics.reading import Diagnosis, Undefined, Value, reading
 from triaxis.types import NotEstimable
 
@@ -20,12 +20,13 @@ def update_spectrum(module: nn.Module, base: Weights, *, each: bool = True) -> D
     Effective rank: exp(-Σ p log p) for p = s / Σ s (Roy & Vetterli 2007). Stable rank: Σ s² / max s² (Rudelson &
     Vershynin 2007), which rounding noise hardly moves. Readings: the diagnostic itself and `stable` are the means over
     the matrices that changed, each as a share of its full rank; with `each`, `NAME.effective_rank` and
-    `NAME.stable_rank` of every matrix. Raises Undefined where the base lacks a weight or no matrix changed.
+    `NAME.stable_rank` of every matrix. What an adapter adds to a matrix is its change. Raises Undefined where the base
+    lacks a weight or no matrix changed.
     """
     began = time.perf_counter()
     values: dict[str, Value] = {}
     shares = []
-    for name, (now, before) in pairs(module, base).items():
+    for name, now, before in changes(module, base):
         if now.ndim != 2:
             continue
         short = name.removeprefix("model.").removesuffix(".weight")

@@ -6,25 +6,26 @@ import time
 
 from torch import nn
 
-from triaxis.axes.optimization.diagnostics.probe import Weights, pairs
+from triaxis.axes.optimization.diagnostics.probe import Weights, changes
 from triaxis.axes.optimization.diagnostics.reading import Diagnosis, Value, reading
 from triaxis.types import NotEstimable
 
 METHOD = "2-norm of the change of the weights"
 
 
-def weight_distance(module: nn.Module, base: Weights) -> Diagnosis:
-    """|w - w0|, and `relative`, |w - w0| / |w0|: of all weights, and of each group of them (`relative.layers.0`, …).
+def weight_distance(module: nn.Module, base: Weights, *, each: bool = True) -> Diagnosis:
+    """|w - w0|, and `relative`, |w - w0| / |w0|: of all weights; with `each`, of each group too (`relative.layers.0`).
 
-    A group is a layer, or a part outside the layers (`embed_tokens`, `norm`). Raises Undefined where the base lacks a
+    A group is a layer, or a part outside the layers (`embed_tokens`, `norm`). Adapters count as what they add to their
+    matrices, so that training with and without them compares. Raises Undefined where the base lacks a
     weight.
     """
     began = time.perf_counter()
     squares: dict[str, tuple[float, float]] = {}
-    for name, (now, before) in pairs(module, base).items():
+    for name, now, before in changes(module, base):
         moved = float((now.double() - before.double()).square().sum())
         size = float(before.double().square().sum())
-        for group in ("", f".{group_of(name)}"):
+        for group in ("", f".{group_of(name)}") if each else ("",):
             old = squares.get(group, (0.0, 0.0))
             squares[group] = (old[0] + moved, old[1] + size)
     values: dict[str, Value] = {"": reading(squares[""][0] ** 0.5, "units of weight", METHOD)}
