@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from triaxis.execute.conduct import conduct
+from triaxis.execute.keeping import used
 from triaxis.execute.local import LocalPool
 from triaxis.records import Store, records_digest
 from triaxis.study import load_study
@@ -339,7 +340,7 @@ def test_a_budget_is_held_and_what_is_left_waits(tmp_path, budget, told):
     long = {"optimization": SMALL["optimization"] | {"steps": 1000}, "trajectory": {"steps": [2, 20, 100, 1000]}}
     study = load_study(declared(tmp_path, **long, seeds=[0, 1, 2, 3, 4, 5]))
     with Store.create(tmp_path / "out", "", study.to_dict(), study.settings) as store:
-        room = {"minutes": 0.15, "disk_gb": (store.size() + 40_000) / 1e9}
+        room = {"minutes": 0.15, "disk_gb": (used(tmp_path / "out") + 40_000) / 1e9}
         study = study.replace(budget={budget: room[budget]})
         ended = conduct(study, store, LocalPool(1))
         states = [s.state for s in store.status()]

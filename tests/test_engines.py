@@ -81,6 +81,18 @@ def test_measurements_come_in_order_and_every_job_settles(engine):
         assert engine.collect(job).state == "done" and engine.collect(job).tries == 1
 
 
+def test_a_job_may_be_submitted_while_others_are_watched(engine):
+    """What goes on from another job's work is submitted when that is done, the last job's too."""
+    engine.submit("a", work("count"), lambda: 1)
+    told = []
+    for event in engine.watch():
+        told.append((event.job, event.kind))
+        if event.kind == "done" and event.job < "c":
+            engine.submit(chr(ord(event.job) + 1), work("count"), lambda: 1)
+    kinds = ("started", "measured", "done")
+    assert told == [(job, kind) for job in "abc" for kind in kinds]
+
+
 def test_work_waits_until_its_measurement_was_handled(engine, tmp_path):
     engine.submit("a", work("touches"), lambda: str(tmp_path))
     seen = []

@@ -19,10 +19,12 @@ from triaxis.analyze.contrasts import (
     summaries,
 )
 from triaxis.analyze.design import Cells, Target, targets
+from triaxis.analyze.ends import OWN_END, by_rule
 from triaxis.analyze.estimands import Summary
 from triaxis.analyze.paths import Path
 from triaxis.stats.effects import Contrasts, Estimate, contrast
 from triaxis.stats.intervals import Floats, benjamini_hochberg, t_interval, t_p_value
+from triaxis.study.axes import RULE
 from triaxis.types import MODES, Effect, Estimand, Interval, NotEstimable, Scale
 
 ESTIMANDS: tuple[Estimand, ...] = ("gain", "best", "mean")
@@ -53,20 +55,22 @@ def effects(group_paths: Sequence[Path], warnings: list[str]) -> tuple[Effect, .
 
 def finished(paths: Sequence[Path], warnings: list[str]) -> list[Path]:
     """Without the runs that stopped before another seed of their condition did: their last checkpoint is not
-    comparable.
+    comparable. A run that ends by its rule is whole.
     """
     ends: dict[tuple[object, ...], int] = defaultdict(int)
     for path in paths:
         ends[path.key] = max(ends[path.key], path.steps[-1])
-    kept = [path for path in paths if path.steps[-1] == ends[path.key]]
+    kept = [path for path in paths if by_rule(path) or path.steps[-1] == ends[path.key]]
     for path in paths:
-        if path.steps[-1] < ends[path.key]:
+        if path.steps[-1] < ends[path.key] and not by_rule(path):
             end = f"ends at step {path.steps[-1]}, other seeds of its condition at {ends[path.key]}"
             told = f"run {path.run}: {end}: not in effects"
             if told not in warnings:
                 warnings.append(told)
     if len(last := sorted({path.steps[-1] for path in kept})) > 1:
         told = f"runs end at different steps ({last[0]} to {last[-1]}): the last checkpoint compares them as they are"
+        if any(map(by_rule, kept)):
+            told = f"runs end at different steps ({last[0]} to {last[-1]}), some by a rule: a gain is that of {OWN_END}"
         if told not in warnings:
             warnings.append(told)
     return kept
@@ -198,6 +202,8 @@ def _notes(
 ) -> list[str]:
     notes = []
     low, high = extremes(asked, weights, estimand)
+    if estimand == "gain" and RULE in target.factors:
+        notes.append(OWN_END)
     if len(target.factors) > 1 and scale == "points" and (low < 0.1 or high > 0.9):
         notes.append("ceiling")
     if assumes := asked.cells.assumes(target.factors):

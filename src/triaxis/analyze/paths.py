@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triaxis.analyze.dense import ACCURACY, MEASURES, VARIANCES, Curve, Panel, Series
+from triaxis.analyze.ends import aligned
 from triaxis.stats.intervals import Floats
 from triaxis.stats.paired import Strata
 from triaxis.types import Level
@@ -45,10 +46,16 @@ class Path:
     measures: Mapping[str, Floats]  # of each name in dense.MEASURES, a number a step
     tasks: tuple[str, ...]
     variant: tuple[str, str] = ("", "")  # of one task: whose surface it varies, and what of it
+    ended: int = 0  # where its last checkpoint is told at another step (`ends.aligned`), that checkpoint's own
 
     @property
     def has_base(self) -> bool:
         return self.steps[0] == 0
+
+    @property
+    def end(self) -> int:
+        """The step of its last checkpoint."""
+        return self.ended or self.steps[-1]
 
     def level(self, name: str) -> Level | None:
         """The run's level of a factor, varying or not; None where the table doesn't say it."""
@@ -303,8 +310,10 @@ def copies(paths: Sequence[Path], warnings: list[str]) -> set[tuple[str, str]]:
 def comparable(paths: Sequence[Path]) -> tuple[Sequence[Path], tuple[int, ...]]:
     """The replicates that can be averaged item by item, and the steps they share: same items, all with or without base.
 
-    A run that stopped before the others is left out, so that the steps they share reach the end.
+    A run that stopped before the others is left out, so that the steps they share reach the end; those that end by a
+    rule are all whole, and their last checkpoints stand beside each other.
     """
+    paths = aligned(paths)
     end = max(path.steps[-1] for path in paths)
     full = [path for path in paths if path.steps[-1] == end]
     first = full[0]

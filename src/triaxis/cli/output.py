@@ -54,7 +54,7 @@ def facts_of(store: Store, study: Study) -> dict[str, object]:
 
 def write_report(analysis: Analysis, path: Path, *, title: str, store: Store | None, table: Table) -> None:
     """The HTML report, with the settings, runs and costs of a study where there is one."""
-    from triaxis.records import records_digest
+    from triaxis.records import SAVED, records_digest
     from triaxis.report import write_html
 
     provenance = {
@@ -67,8 +67,8 @@ def write_report(analysis: Analysis, path: Path, *, title: str, store: Store | N
         return
     provenance |= {"study": str(store.path / "study.yaml"), "measured with": store.provenance()["measured with"]}
     seconds: dict[str, float] = {}
-    for cost in store.costs():
-        seconds[cost.run] = seconds.get(cost.run, 0.0) + cost.seconds
+    for cost in store.costs():  # as if each run had been alone
+        seconds[cost.run] = seconds.get(cost.run, 0.0) + (0.0 if cost.phase.startswith(SAVED) else cost.seconds)
     runs = [(s.run, s.state, f"{seconds.get(s.run, 0.0):.1f} s") for s in store.status()]
     write_html(
         analysis,

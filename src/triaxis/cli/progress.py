@@ -91,12 +91,22 @@ class Progress(Counted):
     unit = "checkpoints"
 
     def __init__(self, study: Study, store: Store, console: Console) -> None:
-        from triaxis.execute.conduct import complete_steps
+        from triaxis.execute.conduct import complete_steps, planned_steps
 
         runs = study.runs()
         self.runs = len(runs)
         already = sum(len(complete_steps(study, store, run)) for run in runs)
-        super().__init__(sum(len(run.steps) - 1 for run in runs), already, console)
+        self.steps = {run.id: run.steps for run in runs}
+        super().__init__(sum(len(planned_steps(study, store, run)) for run in runs), already, console)
+
+    def heard(self, event: Event) -> None:
+        stop = event.value.stop if event.kind == "measured" else None
+        if stop is not None:  # what comes after isn't measured
+            run = event.value.run or event.job
+            self.total -= sum(step > stop.step for step in self.steps[run])
+            self.bars.update(self.bar, total=self.total)
+            self.line(f"{run} ends at step {stop.step}: {stop.why}")
+        super().heard(event)
 
     def to_do(self) -> str:
         left = self.total - self.measured

@@ -61,6 +61,7 @@ def run(
     processes_per_run: PerRun = None,
     sharding: Sharded = None,
     track: Track = None,
+    branching: Annotated[bool, typer.Option(help="Train what runs share once; the records are the same.")] = True,
 ) -> None:
     """Run a study, or go on with it: runs that are done are not run again."""
     from triaxis.execute.layout import laid_out
@@ -69,17 +70,24 @@ def run(
     declared = load_study(study)
     layout = laid_out(processes_per_run, sharding)
     text = study.read_text(encoding="utf-8")
-    _carry_out(declared, text, out or Path(declared.name), jobs, layout, track or ())
+    _carry_out(declared, text, out or Path(declared.name), jobs, layout, track or (), branching)
 
 
 def _carry_out(
-    study: Study, text: str, out: Path, jobs: int | None, layout: Layout | None = None, track: Sequence[str] = ()
+    study: Study,
+    text: str,
+    out: Path,
+    jobs: int | None,
+    layout: Layout | None = None,
+    track: Sequence[str] = (),
+    branching: bool = True,
 ) -> None:
     from rich.console import Console
 
     from triaxis.cli.folder import as_stored, refuse_elsewhere
     from triaxis.cli.output import write_outputs
     from triaxis.cli.progress import Progress
+    from triaxis.cli.saving import told_saving
     from triaxis.cli.track import destinations, following
     from triaxis.execute.check import checked
     from triaxis.execute.engines import cores
@@ -98,7 +106,8 @@ def _carry_out(
     if study.budget.minutes is not None or study.budget.disk_gb is not None:
         from triaxis.execute.cost import estimate
 
-        estimate(study, processes)  # refuses a budget that can't hold one run, before the folder becomes this study's
+        # Refuses a budget that can't hold one run, before the folder becomes this study's.
+        estimate(study, processes, branching)
     with Store.create(out, text, as_stored(study), [*study.settings, *layout.settings], layout.words) as store:
         from triaxis.execute.conduct import conduct, trained_again
         from triaxis.execute.engines import make_engine
@@ -106,13 +115,15 @@ def _carry_out(
         for damage in store.damaged:
             print(f"triaxis: {damage}", file=sys.stderr)
         if again := trained_again(study, store):
-            lacking = f"{again} runs lack diagnostics that were asked for after they were measured"
+            lacking = f"{again} runs lack diagnostics or weights that were asked for after they were measured"
             print(f"triaxis: note: {lacking}: they are trained again, their records stay", file=sys.stderr)
         with (
             Progress(study, store, Console(stderr=True)) as progress,
             following(to, study, store, progress) as watcher,
         ):
-            ended = conduct(study, store, make_engine(processes), watcher, layout)
+            ended = conduct(study, store, make_engine(processes), watcher, layout, branching)
+        if shared := told_saving(study, store):
+            print(f"triaxis: runs share their first steps: {shared} were not done again", file=sys.stderr)
         if study.evaluation.judge is not None and not ended.stopped:
             from triaxis.cli.judging import judge_at_end
 

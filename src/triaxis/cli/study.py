@@ -12,6 +12,7 @@ import typer
 
 from triaxis.cli.examples import USUAL, Showing, as_documents, print_examples
 from triaxis.cli.power import power
+from triaxis.cli.saving import in_words
 
 if TYPE_CHECKING:
     from triaxis.execute.cost import Cost
@@ -60,6 +61,15 @@ def check(
         print_examples(examples, Console())
 
 
+def _parts_of_disk(cost: Cost) -> str:
+    """What of the disk is weights and states, where weights are kept."""
+    if not cost.weights_bytes:
+        return ""
+    rest = cost.disk_bytes - cost.weights_bytes - cost.state_bytes
+    parts = ((cost.weights_bytes, "weights"), (cost.state_bytes, "states while it runs"), (rest, "records and report"))
+    return f": {', '.join(f'{size / 1e6:.1f} {what}' for size, what in parts)}"
+
+
 @dataclass(frozen=True)
 class _Checked:
     """What a check has found out, as JSON and in words."""
@@ -92,6 +102,12 @@ class _Checked:
                 "jobs": self.processes,
                 "minutes_longest_run": round(self.longest.minutes(1), 2),
                 "disk_bytes": total.disk_bytes,
+                "weights_bytes": total.weights_bytes,
+                "state_bytes": total.state_bytes,
+                "saved_steps": total.saving.steps,
+                "saved_checkpoints": total.saving.checkpoints,
+                "saved_train_tokens": total.saved_train,
+                "saved_generated_tokens": total.saved_generated,
             },
             "diagnostics": self.diagnostics,
             "identification": self.study.identification().describe(),
@@ -125,7 +141,9 @@ class _Checked:
             print(f"  generated: that at most, {least}")
         minutes = total.minutes(self.processes)
         print(f"  about {minutes:.1f} minutes with {self.processes} processes; the longest run alone {alone:.1f}")
-        print(f"  about {total.disk_bytes / 1e6:.1f} MB on disk")
+        print(f"  about {total.disk_bytes / 1e6:.1f} MB on disk{_parts_of_disk(total)}")
+        if shared := in_words(total.saving, total.saved_train, total.saved_generated):
+            print(f"  without {shared}, which runs share")
 
 
 def _diagnostics(study: Study, cost: Cost) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -67,6 +67,7 @@ def questions(
     seed: int,
     few_shot: int = 0,
     stop: Sequence[str] = (),
+    drawn: Callable[[Task[Any]], list[Item]] | None = None,
 ) -> list[Question]:
     """The fixed questions of an evaluation, the same for every checkpoint of every run.
 
@@ -75,12 +76,13 @@ def questions(
     `few_shot` solved questions of the task's training side stand before each, the same before all. `stop` are strings
     that end a response, beside those of its task. A task whose choices are taken by likelihood is asked once, whatever
     `samples` says: there is nothing to sample. A task of lm-eval has shots, limit, temperature and stops of its own.
+    `drawn` gives a task's items where they are not those of its evaluation.
     """
     asked, opened = [], opened_thought(tokenizer)
     for group, names in tasks.items():
         for name in names:
             task = get_task(name)
-            examples = task.examples("eval", seed, items)
+            examples = drawn(task) if drawn else task.examples("eval", seed, items)
             if task.own_requests:
                 from triaxis.evaluate.harness import harness_questions  # loads lm-eval
 

@@ -10,9 +10,20 @@ from triaxis.axes.model import ModelSettings, base_names, fingerprint, look_at
 from triaxis.execute.backends import one_backend
 from triaxis.execute.data_check import Data, check_training
 from triaxis.execute.judging import check_judge
+from triaxis.execute.stopping import LENGTH_STABLE
 from triaxis.study import OF_BASES, Study, trained_on
+from triaxis.study.axes import RULE
 from triaxis.study.evaluation import Evaluation
-from triaxis.tasks import Task, get_task, is_open, read_from, task_names, vocabulary
+from triaxis.tasks import (
+    Task,
+    get_task,
+    is_open,
+    read_from,
+    reported_of,
+    selection_items,
+    task_names,
+    vocabulary,
+)
 from triaxis.types import Item, Level, TriaxisError
 
 SHOWN = 3  # unknown words
@@ -38,6 +49,7 @@ def checked(study: Study) -> tuple[Study, tuple[str, ...]]:
     lab = sorted(bases.intersection(base_names()))
     items, lacking = check_asked(study.tasks, study.evaluation, lab)
     _check_models(conditions)
+    chosen_on = check_selection(study, items)
     trained = [_of_data(settings) for settings in conditions]
     for data in trained:
         check_data(data)
@@ -48,7 +60,7 @@ def checked(study: Study) -> tuple[Study, tuple[str, ...]]:
         if "source" in data and lab:
             _check_words(str(data["source"]), _said(examples), lab[0])
 
-    asked = [item for listed in items.values() for item in listed]
+    asked = [*(item for listed in items.values() for item in listed), *chosen_on]
     found = check_training(trained, study.seeds, asked, check)
     found += _unseen(map(trained_on, conditions), read)
     found += lacking
@@ -80,6 +92,33 @@ def check_asked(
 
                 notes += notes_on(cast(HarnessTask, task), group, evaluation)
     return items, notes
+
+
+def check_selection(study: Study, items: Mapping[str, Sequence[Item]]) -> list[Item]:
+    """The items of the selection split, where a study chooses checkpoints or stops runs; none of them is among `items`.
+
+    Raises TriaxisError where a task has too few, can't be asked in the mode in which checkpoints are chosen, or has no
+    responses whose length could be stable.
+    """
+    reported = reported_of([item for listed in items.values() for item in listed])
+    evaluation, found = study.evaluation, dict[str, list[Item]]()
+    mode = "default" if "default" in evaluation.modes else evaluation.modes[0]
+    for condition in study.conditions():
+        told: dict[str, bool] = {}
+        for name in (name for names in study.selects(condition).values() for name in names):
+            task = get_task(name)
+            if task.own_requests:
+                raise TriaxisError(
+                    f"selection: {name} has no items besides those that are reported; leave it out of it"
+                )
+            if mode not in task.modes:
+                raise TriaxisError(f"selection: {name} has no mode {mode}; add one that it has to evaluation.modes")
+            if name not in found:
+                found[name] = selection_items(task, evaluation.seed, study.selection.items, reported)
+            told[name] = not task.continuations(found[name][0])
+        if condition.settings[RULE] == LENGTH_STABLE and not any(told.values()):
+            raise TriaxisError(f"{RULE}: length_stable needs a task that is answered in words; add one")
+    return [item for listed in found.values() for item in listed]
 
 
 def _check_diagnostics(study: Study) -> None:

@@ -10,9 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from triaxis.execute.branching import Saving, parts_of, saving_of
+from triaxis.execute.course import Course
 from triaxis.execute.engine import Engine, Event
 from triaxis.execute.job import Job, Measured
+from triaxis.execute.keeping import STATE_FOLDER, WEIGHTS, Keep, NoRoom, Room
 from triaxis.execute.layout import ALONE, Layout
+from triaxis.execute.queue import Feed, Queue, Ready
 from triaxis.records import Diagnostics, Store
 from triaxis.study import OF_BASES, Run, Study, default_of
 from triaxis.types import Level
@@ -39,55 +43,82 @@ class Conducted:
 
 
 def conduct(
-    study: Study, store: Store, engine: Engine, watcher: Watcher = lambda event: None, layout: Layout = ALONE
+    study: Study,
+    store: Store,
+    engine: Engine,
+    watcher: Watcher = lambda event: None,
+    layout: Layout = ALONE,
+    branching: bool = True,
 ) -> Conducted:
     """Measure what the store does not hold yet, and say how the study stands.
 
-    Bases come first, then the runs seed by seed, so that a study stopped early is still balanced. A run that fails is
-    marked and the others go on. When a budget is used up, runs are stopped at their last checkpoint; their state is
-    kept, and conducting again goes on from there.
+    Bases come first, then the runs seed by seed, so that a study stopped early is still balanced; what runs share is
+    trained once (`branching`), before them. A run that fails is marked and the others go on. When a budget is used up,
+    runs are stopped at their last checkpoint; their state is kept, and conducting again goes on from there.
     """
     runs = {run.id: run for run in study.runs()}
     store.add_runs((r.id, r.seed, study.name, r.condition.levels, r.condition.settings) for r in runs.values())
     jobs = [replace(job, layout=layout) for job in to_do(study, store)]
-    unmeasured = {id for id, run in runs.items() if not _measured(store, run)}
-    held = _held(study, store, jobs)
-    submitted: list[Job] = []
-
-    def submit(job: Job) -> None:
-        submitted.append(job)
-        engine.submit(job.id, layout.work, partial(_as_it_stands, job, store, evaluation_id(study)))
-
+    unmeasured = {id for id, run in runs.items() if course_of(study, store, run).unmeasured()}
     for job in jobs:
         if job.id in unmeasured:
             store.mark(job.id, "waiting")  # a process that was killed leaves its runs as running
-        if job.id not in held:
-            submit(job)
-    bases = {job.id for job in submitted if job.steps == (0,)}  # that are still to be measured
+    evaluation = evaluation_id(study)
+    lacking = [runs[job.id] for job in jobs if job.id in runs]
+    parts = parts_of(study.runs()) if branching else []
+
+    def standing(id: str) -> Job:
+        return _as_it_stands(replace(job_of(study, runs[id]), layout=layout), store, evaluation)
+
+    held, queue = _held(study, store, jobs), Queue(lacking, parts, store, standing)
+    bases = {job.id for job in jobs if job.id not in runs}  # that are still to be measured
+    feed = Feed(engine, layout.work)
+    feed.add(Ready(job.id, partial(_as_it_stands, job, store, evaluation)) for job in jobs if job.id in bases)
+    feed.add(queue.first() if not held else ())
     began, stopped = time.monotonic(), ""
     try:
         for event in engine.watch():
-            if event.kind == "measured":
+            told = event.kind == "measured" and not isinstance(event.value, NoRoom)
+            if told:
                 _keep(study, store, event.job, event.value)
             # Of a run that lacks diagnostics alone, every record is there: it stays done, whatever comes of them.
-            elif event.kind in STATES and event.job in unmeasured:
-                store.mark(event.job, STATES[event.kind], event.message)
-            watcher(event)
+            for run in queue.members(event.job) if event.kind in STATES else ():
+                if run in unmeasured and (run == event.job or event.kind == "started"):
+                    store.mark(run, STATES[event.kind], event.message)
+            if told or event.kind != "measured":
+                watcher(event)
             if event.kind == "measured" and not stopped:
-                stopped = _used_up(study, store, time.monotonic() - began)
-                for job in submitted if stopped else ():
-                    engine.cancel(job.id)
-            if event.kind in ("done", "failed") and event.job in bases:
-                bases.remove(event.job)
-                for job in _unheld(study, store, jobs, held) if not (bases or stopped) else ():
-                    submit(job)
+                stopped = _used_up(study, store, time.monotonic() - began) if told else event.value.message
+                if stopped:
+                    feed.cancel()
+            if event.kind in ("done", "failed") and not stopped:
+                if event.job in queue.by_id:
+                    _settle(study, store, [runs[run] for run in queue.members(event.job)])
+                bases.discard(event.job)
+                if held and not bases:  # a run whose base failed is left
+                    left, held = _held(study, store, jobs), set()
+                    queue = Queue([run for run in lacking if run.id not in left], parts, store, standing)
+                    feed.settled(queue.first())
+                else:
+                    feed.settled(queue.after(event.job))
+                queue.clear(lambda id: complete(study, store, runs[id]))
     finally:
         engine.close()
-    endings = {job.id: engine.collect(job.id) for job in submitted}
+    _settle(study, store, lacking)
+    endings = {id: engine.collect(id) for id in feed.submitted}
     states = {status.run: status.state for status in store.status()}
-    failed = {job: ending.message for job, ending in endings.items() if ending.state == "failed"}
+    # What runs share is no run: where it failed, they went on alone.
+    failed = {id: e.message for id, e in endings.items() if e.state == "failed" and id not in queue.by_id}
     done = sum(states[id] == "done" and id not in failed and complete(study, store, run) for id, run in runs.items())
-    return Conducted(done, failed, len(runs) - done - sum(job in runs for job in failed), stopped)
+    return Conducted(done, failed, len(runs) - done - sum(id in runs for id in failed), stopped)
+
+
+def _settle(study: Study, store: Store, runs: Sequence[Run]) -> None:
+    """Say how runs stand whose checkpoints were measured by another job, which several of them share."""
+    states = {status.run: status.state for status in store.status()}
+    for run in runs:
+        if states[run.id] in ("waiting", "running"):
+            store.mark(run.id, "done" if complete(study, store, run) else "waiting")
 
 
 def to_do(study: Study, store: Store) -> Iterator[Job]:
@@ -101,9 +132,10 @@ def to_do(study: Study, store: Store) -> Iterator[Job]:
             yield job
     states = {status.run: status.state for status in store.status()}
     for run in runs:  # seed by seed
-        if states.get(run.id) != "done" and _measured(store, run):  # killed after its last checkpoint
+        course = course_of(study, store, run)
+        if states.get(run.id) != "done" and not course.unmeasured():  # killed after its last checkpoint
             store.mark(run.id, "done")
-        if not complete(study, store, run):
+        if course.lacking() or course.untidy():
             yield job_of(study, run)
 
 
@@ -118,12 +150,6 @@ def _held(study: Study, store: Store, jobs: Sequence[Job]) -> set[str]:
     return {job.id for job in jobs if job.steps != (0,) and job.settings["model.base"] not in there}
 
 
-def _unheld(study: Study, store: Store, jobs: Sequence[Job], held: set[str]) -> list[Job]:
-    """Those of them whose base is measured by now; the others are left, as their base failed."""
-    left = _held(study, store, jobs)
-    return [job for job in jobs if job.id in held - left]
-
-
 def asked_of(study: Study) -> Mapping[str, Mapping[str, Any]]:
     """The diagnostics that a study asks for with all of their settings: to give a default is to ask for the same."""
     if not study.diagnostics:
@@ -133,25 +159,41 @@ def asked_of(study: Study) -> Mapping[str, Mapping[str, Any]]:
     return with_defaults(study.diagnostics)
 
 
-def _measured(store: Store, run: Run) -> bool:
-    """Whether the records of every checkpoint are there."""
-    return set(run.steps[1:]) <= store.done(run.id)
+def course_of(study: Study, store: Store, run: Run) -> Course:
+    """A run as it stands."""
+    return Course(_as_it_stands(job_of(study, run), store, ""))
 
 
 def trained_again(study: Study, store: Store) -> int:
-    """How many runs have to be trained again only because diagnostics were asked for after they were measured."""
-    return sum(_measured(store, run) and not complete(study, store, run) for run in study.runs())
+    """How many runs have to be trained again only because something was asked for after they were measured."""
+    courses = (course_of(study, store, run) for run in study.runs())
+    return sum(not course.unmeasured() and bool(course.lacking()) for course in courses)
 
 
 def complete(study: Study, store: Store, run: Run) -> bool:
-    """Whether every checkpoint of a run is there, with the diagnostics that are asked for."""
-    return len(complete_steps(study, store, run)) == len(run.steps) - 1
+    """Whether nothing of a run is left to be done: every checkpoint, diagnostic and folder of weights is there."""
+    course = course_of(study, store, run)
+    return not course.lacking() and not course.untidy()
 
 
 def complete_steps(study: Study, store: Store, run: Run) -> list[int]:
     """The steps of a run after the base at which nothing is left to be measured."""
-    done, there = store.done(run.id), store.diagnosed(run.id, asked_of(study))
-    return [s for s in run.steps[1:] if s in done and study.diagnostics.keys() <= there.get(s, frozenset())]
+    course = course_of(study, store, run)
+    lacking = set(course.lacking())
+    return [step for step in course.steps if step not in lacking]
+
+
+def planned_steps(study: Study, store: Store, run: Run) -> list[int]:
+    """The steps of a run after the base that it has, as far as is known: it may end by its rule before the last."""
+    return course_of(study, store, run).steps
+
+
+def saved(study: Study, store: Store, branching: bool = True) -> Saving:
+    """What was not done again since runs share their first steps."""
+    runs = study.runs()
+    parts = parts_of(runs) if branching else []
+    ends = {run.id: course_of(study, store, run).end for run in runs}
+    return saving_of(runs, parts, ends, study.evaluation.temperature > 0)
 
 
 def job_of(study: Study, run: Run, *, base: bool = False) -> Job:
@@ -168,6 +210,10 @@ def job_of(study: Study, run: Run, *, base: bool = False) -> Job:
         state=None,
         read=study.read_by(None if base else run.condition),
         diagnostics=asked_of(study),
+        select={} if base else study.selects(run.condition),
+        select_items=study.selection.items,
+        keep=Keep(study.trajectory.keep, study.selection.best) if study.trajectory.keep and not base else None,
+        room=Room(1e9 * study.budget.disk_gb) if study.budget.disk_gb is not None else None,
     )
 
 
@@ -184,13 +230,11 @@ def evaluation_id(study: Study) -> str:
 
 
 def _used_up(study: Study, store: Store, seconds: float) -> str:
-    """Which budget is used up, in words; empty while none is. The disk is what is measured; states come and go."""
+    """Which budget is used up, in words; empty while none is."""
     minutes, disk = study.budget.minutes, study.budget.disk_gb
     if minutes is not None and seconds > 60 * minutes:
         return f"the budget of {minutes:g} minutes is used up"
-    if disk is not None and store.size() > disk * 1e9:
-        return f"the disk budget of {disk:g} GB is used up"
-    return ""
+    return Room(1e9 * disk, str(store.path)).lacks(0, "") if disk is not None else ""
 
 
 def _as_it_stands(job: Job, store: Store, evaluation: str) -> Job:
@@ -203,18 +247,30 @@ def _as_it_stands(job: Job, store: Store, evaluation: str) -> Job:
     there = {step: names for step, names in store.diagnosed(job.id, job.diagnostics).items() if step in done}
     losses = {step: loss for step, loss in store.losses(job.id).items() if step in done}
     scores = store.base_scores(str(job.settings["model.base"])) if job.evaluation.get("adaptive") else {}
-    state = str(store.state_dir(job.id))
-    return replace(job, done=done, state=state, diagnosed=there, losses=losses, base_scores=scores)
+    selected = store.selected(job.id) if job.select else {}
+    keep = replace(job.keep, folder=str(store.path / WEIGHTS / job.id)) if job.keep else None
+    room = replace(job.room, folder=str(store.path)) if job.room else None
+    state = str(store.path / STATE_FOLDER / job.id)
+    known = replace(job, done=done, diagnosed=there, losses=losses, selected=selected, base_scores=scores)
+    return replace(known, state=state, keep=keep, room=room)
 
 
 def _keep(study: Study, store: Store, job: str, measured: Measured) -> None:
     """What was measured to the store, before anything else happens."""
     found = Diagnostics(measured.diagnostics, asked_of(study))
-    run, base = ("", job.removeprefix(BASE)) if job.startswith(BASE) else (job, "")
+    run, base = ("", job.removeprefix(BASE)) if job.startswith(BASE) else (measured.run or job, "")
     step, records, costs = measured.checkpoint.step, measured.records, measured.costs
     if records is None:
-        store.add_diagnostics(run, base, step, found, costs)
+        store.add_diagnostics(run, base, step, found, costs, measured.selected, measured.stop)
     elif base:
         store.write_base(base, records, costs, evaluation_id(study), found)
     else:
-        store.write_checkpoint(run, measured.checkpoint, records, costs, diagnostics=found)
+        store.write_checkpoint(
+            run,
+            measured.checkpoint,
+            records,
+            costs,
+            diagnostics=found,
+            selected=measured.selected,
+            stop=measured.stop,
+        )

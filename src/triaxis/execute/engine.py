@@ -48,7 +48,8 @@ class Engine(Protocol):
     """
 
     def submit(self, job: str, work: str, payload: Callable[[], Any]) -> None:
-        """Queue a job under an id of its own. `payload` is called when a try starts: a retry can tell what is done."""
+        """Queue a job under an id of its own, also while others are watched. `payload` is called when a try starts: a
+        retry can tell what is done."""
 
     def watch(self) -> Iterator[Event]:
         """Events as they come, until every submitted job is settled."""

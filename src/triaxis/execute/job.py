@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from triaxis.execute.keeping import Keep, Room
 from triaxis.execute.layout import ALONE, Layout
+from triaxis.records.choices import Selected, Stop
 from triaxis.types import Checkpoint, Level, NotEstimable, Reading, Record
+
+STATE = "resume.pt"  # what a job writes to go on from, in the folder of its state
+ENDED = "end.pt"  # of a training that runs share: where they go on from
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,16 @@ class Job:
     layout: Layout = ALONE  # over processes
     # Of an adaptive evaluation: the base's score on each item, by task and mode.
     base_scores: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
+    select: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # tasks of the selection split, by group
+    select_items: int = 0  # a task
+    selected: Mapping[int, tuple[Selected, ...]] = field(default_factory=dict)  # what is known of that, by step
+    keep: Keep | None = None  # whose weights
+    room: Room | None = None  # on the disk
+    together: tuple[Job, ...] = ()  # the runs that share this training up to `until`; empty: the run alone
+    until: int | None = None
+    # Files with the states in which shared trainings ended, the best to go on from first; each with whether the run is
+    # the one that accounts for what no run's checkpoint does.
+    starts: tuple[tuple[str, bool], ...] = ()
 
     def to_diagnose(self, step: int) -> tuple[str, ...]:
         """The diagnostics that a checkpoint still lacks."""
@@ -43,11 +58,15 @@ class Job:
 class Measured:
     """A checkpoint with its records and what it took, by phase: (seconds, tokens).
 
-    "train" counts tokens in forward passes (as "retrain", where only diagnostics were lacking), "evaluate" tokens
-    generated, "diagnostic.gradient_norm" tokens in forward passes.
+    "train" counts tokens in forward passes (as "retrain", where only diagnostics were lacking), "evaluate" and "select"
+    tokens generated, "diagnostic.gradient_norm" tokens in forward passes. These are what the run would take alone;
+    "saved.train" and the like are the part of it that another run, which shares it, took.
     """
 
     checkpoint: Checkpoint
     records: tuple[Record, ...] | None  # None: these are safe, and only diagnostics were lacking
     costs: Mapping[str, tuple[float, int]]
     diagnostics: Mapping[str, Reading | NotEstimable] = field(default_factory=dict)  # by column
+    selected: tuple[Selected, ...] = ()  # what it came to on the selection split
+    stop: Stop | None = None  # the run ends here by its rule
+    run: str = ""  # whose checkpoint it is, where a job follows several runs

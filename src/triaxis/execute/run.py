@@ -8,7 +8,8 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
+from functools import partial
 from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from triaxis.axes.data import TrainingExample, check_apart, held_out_set, training_set
-from triaxis.axes.model import ModelSettings, adapt, embeddings, load_base
+from triaxis.axes.model import ModelSettings, adapt, embeddings, load_base, save_trained, weight_bytes
 from triaxis.axes.model.lab import PRETRAINING, Pretraining, lab_tokenizer, new_model, pretraining_rows, save_base
 from triaxis.axes.optimization import Batch, Recipe, Row, Training, batches_per_epoch, collate, order, pack
 from triaxis.axes.optimization.crew import ALONE, Crew
@@ -35,13 +36,19 @@ from triaxis.axes.optimization.diagnostics import (
 from triaxis.axes.optimization.led import Led
 from triaxis.evaluate import Ngrams, Question, measure, questions
 from triaxis.evaluate.adaptive import answers
-from triaxis.execute.job import Job, Measured
+from triaxis.execute.course import Course, accounted, horizon, stops_of
+from triaxis.execute.job import ENDED, STATE, Job, Measured
+from triaxis.execute.keeping import NoRoom
 from triaxis.execute.memory import EVALUATING, LOADING, TRAINING, memory_told
+from triaxis.execute.selecting import selected_of, selection_questions
+from triaxis.execute.tally import Tally
+from triaxis.records import SAVED
+from triaxis.records.choices import Selected
 from triaxis.records.paths import disk_full
 from triaxis.tasks import read_from
-from triaxis.types import Checkpoint, NotEstimable, Record, RunFailed, TriaxisError
+from triaxis.types import Checkpoint, Level, NotEstimable, Record, RunFailed, TriaxisError
 
-STATE = "resume.pt"
+EVALUATE, SELECT, RECORDS = "evaluate", "select", "records"
 PREPARE = "prepare"  # what the first of several processes tells the others to do
 HELD_OUT = 64  # rows
 OF_BASE = "the base is looked at without rows: it serves runs with different data"
@@ -50,38 +57,135 @@ LATER = (("weight_distance", "each", True),)
 SAME_LOSS = 1e-3  # relative: a run that was trained again on another machine is the same to rounding
 
 
-def follow(job: Job, crew: Crew = ALONE) -> Iterator[Measured]:
+def follow(job: Job, crew: Crew = ALONE) -> Iterator[Measured | NoRoom]:
     """Train a run through the steps of its trajectory and measure each that isn't done; a pure function of the job.
 
-    A checkpoint's state is written, with what the training up to it came to, before it is measured, so whoever
-    consumes this must have a measurement safe before asking for the next. A base is a job whose only step is 0.
-    The first of several processes does all of it; in the training the others `assist`.
-    Raises RunFailed where the loss is not finite, TriaxisError where the settings can't be followed or what is read is
-    no longer what was checked.
+    Runs that share their first steps (`job.together`) are followed as one until they part, each measured at its own
+    checkpoints. A checkpoint's state is written, with what the training up to it came to, before it is measured, so
+    whoever consumes this must have a measurement safe before asking for the next; weights that are kept are written
+    after that. A run ends where its rule says so. A base is a job whose only step is 0. Raises RunFailed where the loss
+    is not finite, TriaxisError where the settings can't be followed or what is read is no longer what was checked;
+    gives a NoRoom where the disk budget ends. The first of several processes does all of it; in the training the others
+    `assist`.
     """
     check_read(job.read)
     if job.steps == (0,):
         yield _of_base(job, crew)
         return
-    missing = [step for step in job.steps if step > 0 and job.lacks(step)]
+    courses = [Course(own) for own in job.together or (job,)]
+    for course in courses:
+        course.tidy()
+    if not horizon(courses, job.until):
+        return
     run = prepare(job, crew)
-    model, tokenizer, examples, rows, training = run
-    asked = _asked(job, model, tokenizer)
-    check_apart(examples, (question.example for question in asked))
-    traces = Ngrams(example.response for example in examples) if missing else None
-    inputs = inputs_of(job, run) if missing else Inputs()  # before a state is restored: they hold the base
-    reached = _resume(training, job)
-    for step in (s for s in job.steps if 0 < s <= max(missing, default=0)):
-        if step > training.step:
-            reached = _train(training, step, job, rows)
-            if step in missing:
-                _save(training, reached, job)
-        if step in missing and reached is not None:
-            measured = _measured(job, reached.point, model, tokenizer, asked, traces, inputs)
-            phase = "train" if measured.records is not None else "retrain"
-            yield replace(measured, costs={**measured.costs, phase: (reached.seconds, reached.tokens)})
+    looks = _looks(job, run)
+    tally = _resume(run.training, job, courses)
+    for step in stops_of(courses, job.until):
+        if step > horizon(courses, job.until):
+            break
+        if step > run.training.step:
+            _train(run.training, step, tally)
+            if step == job.until or any(step in course.lacking() for course in courses):
+                tally.forget(min(course.before(step) for course in courses))
+                if full := _save(run.training, tally, job, courses):
+                    yield NoRoom(full)
+        if step == run.training.step:
+            shared: dict[str, Any] = {}
+            for course in courses:
+                if step in course.lacking():
+                    yield from _reach(course, courses, step, run, tally, looks, shared)
     if job.state is not None:
-        shutil.rmtree(job.state, ignore_errors=True)
+        _forget(job)
+
+
+class _Looks(NamedTuple):
+    """What a checkpoint is looked at with."""
+
+    asked: list[Question]
+    selecting: list[Question]  # of the selection split
+    traces: Ngrams
+    inputs: Inputs  # of the diagnostics
+
+
+def _looks(job: Job, run: Prepared) -> _Looks:
+    """To be taken before a state is restored: it holds the base."""
+    asked = _asked(job, run.model, run.tokenizer)
+    selecting: list[Question] = []
+    if job.select:
+        selecting = selection_questions(job.select, job.select_items, job.evaluation, run.tokenizer, asked)
+        check_questions(selecting, job.evaluation, run.tokenizer, run.model.config.max_position_embeddings)
+    check_apart(run.examples, (question.example for question in (*asked, *selecting)))
+    return _Looks(asked, selecting, Ngrams(example.response for example in run.examples), inputs_of(job, run))
+
+
+def _reach(
+    course: Course,
+    courses: Sequence[Course],
+    step: int,
+    run: Prepared,
+    tally: Tally,
+    looks: _Looks,
+    shared: dict[str, Any],
+) -> Iterator[Measured | NoRoom]:
+    """What a run's checkpoint lacks: first what is measured, then the weights that are kept."""
+    job, point = course.job, _point(course, step, run, tally)
+    if job.lacks(step) or course.lacks_score(step):
+        measured = _measured(job, point, run.model, run.tokenizer, looks.asked, looks.traces, looks.inputs, shared)
+        costs = {**measured.costs, **_trained(course, courses, step, run, tally, measured.records is None)}
+        if course.lacks_score(step):
+            selected, spent = _selected(job, point, run, looks.selecting, shared)
+            course.scores[step], costs = selected, {**costs, **spent}
+            measured = replace(measured, selected=selected)
+        stop = course.stop
+        here = stop if stop is not None and stop.step == step else None
+        yield replace(measured, costs=costs, stop=here, run=job.id)
+    if (keep := course.keep) is None:
+        return
+    for name in course.to_keep(step):
+        save = partial(save_trained, run.model, run.tokenizer, str(job.settings["model.base"]))
+        if full := keep.write(name, save, weight_bytes(run.model), job.room):
+            yield NoRoom(full)
+            return
+        course.kept(name)
+        course.tidy()
+
+
+def _point(course: Course, step: int, run: Prepared, tally: Tally) -> Checkpoint:
+    loss, accuracy = tally.window(course.before(step), step)
+    epoch = step / batches_per_epoch(len(run.rows), int(course.job.settings["optimization.batch_size"]))
+    return Checkpoint(step, run.training.tokens, epoch, loss, accuracy)
+
+
+def _trained(
+    course: Course, courses: Sequence[Course], step: int, run: Prepared, tally: Tally, again: bool
+) -> dict[str, tuple[float, int]]:
+    """What the training since the run's last checkpoint took, and what of it is on the account of other runs."""
+    job, since = course.job, course.before(step)
+    first = next((other for other in courses if step in other.steps), course)
+    elsewhere = max(since, tally.paid, step if first is not course else accounted(courses, step))
+
+    def spent(begin: int, end: int) -> tuple[float, int]:
+        tokens = sum(len(run.rows[i].tokens) for s in range(begin, end) for i in _members(job, len(run.rows), s))
+        return tally.seconds(begin, end), run.training.recipe.passes * tokens
+
+    phase = "retrain" if again else "train"
+    costs = {phase: spent(since, step)}
+    return costs | ({f"{SAVED}{phase}": spent(since, elsewhere)} if elsewhere > since else {})
+
+
+def _selected(
+    job: Job, point: Checkpoint, run: Prepared, asked: Sequence[Question], shared: dict[str, Any]
+) -> tuple[tuple[Selected, ...], dict[str, tuple[float, int]]]:
+    """What a checkpoint comes to on the selection split; without chance that is the same for runs that share it."""
+    key = f"{SELECT} {sorted(job.select)}"
+    if key in shared:
+        selected, spent = shared[key]
+        return selected, {SELECT: spent, f"{SAVED}{SELECT}": spent}
+    mine = [question for question in asked if question.group in job.select]
+    selected, spent = selected_of(run.model, run.tokenizer, mine, job.id, point.step, job.evaluation)
+    if not float(job.evaluation["temperature"]):
+        shared[key] = selected, spent
+    return selected, {SELECT: spent}
 
 
 def check_read(read: Mapping[str, str]) -> None:
@@ -92,22 +196,11 @@ def check_read(read: Mapping[str, str]) -> None:
             raise TriaxisError(f"{name}: {what} since the study was checked; put it back, or run the study anew")
 
 
-@dataclass(frozen=True)
-class _Reached:
-    """A checkpoint that was trained to, with what the training since the one before took."""
-
-    point: Checkpoint
-    seconds: float
-    tokens: int  # in forward passes, padding not counted
-
-
 @memory_told(TRAINING)
-def _train(training: Training, step: int, job: Job, rows: Sequence[Row]) -> _Reached:
-    began, before = time.perf_counter(), training.step
-    point = training.run_to(step)
-    epoch = step / batches_per_epoch(len(rows), int(job.settings["optimization.batch_size"]))
-    tokens = sum(len(rows[i].tokens) for s in range(before, step) for i in _members(job, len(rows), s))
-    return _Reached(replace(point, epoch=epoch), time.perf_counter() - began, training.recipe.passes * tokens)
+def _train(training: Training, step: int, tally: Tally) -> None:
+    began = time.perf_counter()
+    training.run_to(step)
+    tally.add(step, training.take_told(), time.perf_counter() - began)
 
 
 class Prepared(NamedTuple):
@@ -211,14 +304,19 @@ def pretraining_recipe(settings: Pretraining) -> Recipe:
 
 
 def recipe(job: Job) -> Recipe:
-    """The optimization settings of a job as a recipe. A clip of 0 means none."""
-    chosen = _axis(job, "optimization")
+    """The optimization settings of a job as a recipe."""
+    return recipe_of(job.settings, job.seed, job.steps[-1])
+
+
+def recipe_of(settings: Mapping[str, Level], seed: int, steps: int) -> Recipe:
+    """The optimization settings of a condition as a recipe. A clip of 0 means none."""
+    chosen = {k.removeprefix("optimization."): v for k, v in settings.items() if k.startswith("optimization.")}
     return Recipe(
-        steps=job.steps[-1],
+        steps=steps,
         learning_rate=float(chosen["learning_rate"]),
         optimizer=str(chosen["optimizer"]),
         schedule=str(chosen["schedule"]),
-        warmup_ratio=float(chosen["warmup_ratio"]),
+        warmup_ratio=float(chosen.get("warmup_ratio", 0.0)),
         decay_start=float(chosen["decay_start"]),
         final_ratio=float(chosen["final_ratio"]),
         weight_decay=float(chosen["weight_decay"]),
@@ -226,7 +324,8 @@ def recipe(job: Job) -> Recipe:
         loss=str(chosen["loss"]),
         label_smoothing=float(chosen["label_smoothing"]),
         sam_rho=float(chosen["sam_rho"]),
-        seed=job.seed,
+        warmup_steps=int(chosen["warmup_steps"]) if "warmup_steps" in chosen else None,
+        seed=seed,
     )
 
 
@@ -324,6 +423,14 @@ def questions_for(
     chosen = {k: evaluation[k] for k in ("items", "samples", "modes", "max_new_tokens", "seed")}
     later = {"few_shot": evaluation.get("few_shot", 0), "stop": evaluation.get("stop", ())}
     asked = questions(tasks, tokenizer, **chosen, **later)
+    check_questions(asked, evaluation, tokenizer, context)
+    return asked
+
+
+def check_questions(
+    asked: Sequence[Question], evaluation: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, context: int
+) -> None:
+    """Raise TriaxisError for a word that the tokenizer doesn't know, and where a prompt and its answer don't fit."""
     unknown = tokenizer.unk_token_id
     if unknown in (tokenizer.eos_token_id, tokenizer.bos_token_id):
         unknown = None  # byte-level: every text can be written
@@ -341,7 +448,6 @@ def questions_for(
                 f"evaluation.max_new_tokens: a prompt of {len(question.prompt)} tokens ({question.example.id}) and an "
                 f"answer of {question.room} exceed the context of {context}; lower it{few}"
             )
-    return asked
 
 
 def _axis(job: Job, axis: str) -> dict[str, Any]:
@@ -357,10 +463,16 @@ def _measured(
     asked: Sequence[Question],
     traces: Ngrams | None,
     inputs: Inputs,
+    shared: dict[str, Any],
 ) -> Measured:
-    found = _diagnosed(job, point, model, inputs)
+    """A checkpoint's diagnostics and records. `shared` holds what runs that share it were told already: without chance
+    they answer alike, and only the name of the run is another."""
+    found, spent = _diagnosed(job, point, model, inputs, shared)
     if point.step in job.done:
-        return Measured(point, None, found.costs, found.values)
+        return Measured(point, None, spent, found.values)
+    if RECORDS in shared:
+        records, took = [replace(record, run=job.id) for record in shared[RECORDS][0]], shared[RECORDS][1]
+        return Measured(point, tuple(records), {EVALUATE: took, f"{SAVED}{EVALUATE}": took, **spent}, found.values)
     began = time.perf_counter()
 
     def ask(part: Sequence[Question]) -> list[Record]:
@@ -377,8 +489,10 @@ def _measured(
         )
 
     records = answers(asked, job.evaluation, job.base_scores if point.step else None, ask)
-    spent = {"evaluate": (time.perf_counter() - began, sum(r.response_tokens or 0 for r in records))}
-    return Measured(point, tuple(records), {**spent, **found.costs}, found.values)
+    took = (time.perf_counter() - began, sum(r.response_tokens or 0 for r in records))
+    if not float(job.evaluation["temperature"]) and not any(question.task.own_requests for question in asked):
+        shared[RECORDS] = records, took
+    return Measured(point, tuple(records), {EVALUATE: took, **spent}, found.values)
 
 
 def inputs_of(job: Job, run: Prepared) -> Inputs:
@@ -407,13 +521,20 @@ def _held_out(job: Job, run: Prepared) -> list[Batch]:
     return [collate(rows[i : i + micro], run.tokenizer.pad_token_id) for i in range(0, len(rows), micro)]
 
 
-def _diagnosed(job: Job, point: Checkpoint, model: PreTrainedModel, inputs: Inputs) -> Diagnosed:
-    """The diagnostics that a checkpoint still lacks; weights and random state stay as they are."""
+def _diagnosed(
+    job: Job, point: Checkpoint, model: PreTrainedModel, inputs: Inputs, shared: dict[str, Any]
+) -> tuple[Diagnosed, dict[str, tuple[float, int]]]:
+    """The diagnostics that a checkpoint still lacks, and what they took; weights and random state stay as they are."""
     names, before = job.to_diagnose(point.step), job.losses.get(point.step)
     if before is not None and point.loss is not None and not isclose(before, point.loss, rel_tol=SAME_LOSS):
         why = f"trained again, the run came to a loss of {point.loss:.4g}, not {before:.4g}: these are other weights"
-        return Diagnosed({f"{PREFIX}{name}": NotEstimable(why) for name in names}, {})
-    return run_diagnostics(names, model, inputs, {name: job.diagnostics[name] for name in names})
+        return Diagnosed({f"{PREFIX}{name}": NotEstimable(why) for name in names}, {}), {}
+    if (key := f"diagnostics {names}") in shared:
+        told: Diagnosed = shared[key]
+        return told, {**told.costs, **{f"{SAVED}{phase}": took for phase, took in told.costs.items()}}
+    found = run_diagnostics(names, model, inputs, {name: job.diagnostics[name] for name in names})
+    shared[key] = found
+    return found, dict(found.costs)
 
 
 def diagnostic_seconds(job: Job, run: Prepared, step: float, most: float) -> dict[str, float]:
@@ -449,45 +570,82 @@ def _of_base(job: Job, crew: Crew) -> Measured:
         model.to(crew.device)
     asked = _asked(job, model, tokenizer)
     inputs = Inputs(base=copy_weights(model), missing=dict.fromkeys(("training", "held_out"), OF_BASE))
-    return _measured(job, Checkpoint(0), model, tokenizer, asked, None, inputs)
+    return _measured(job, Checkpoint(0), model, tokenizer, asked, None, inputs, {})
 
 
-def _resume(training: Training, job: Job) -> _Reached | None:
-    """Go on from the saved state where it is of use: every checkpoint before it must have its records.
+def _resume(training: Training, job: Job, courses: Sequence[Course]) -> Tally:
+    """Go on from the saved state where it is of use: every checkpoint before it must lack nothing.
 
-    Gives back the checkpoint that the state was written at, which may still have to be measured.
+    That is the run's own state, else the one in which the training ended that it shares with others. The checkpoint
+    that a state was written at may still have to be measured.
     """
-    if job.state is None or not (path := Path(job.state) / STATE).exists():
-        return None
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        before = [s for s in job.steps if 0 < s < state["training"]["step"]]
-        if any(map(job.lacks, before)) or state["training"]["step"] not in job.steps:
-            return None
-        training.restore(state["training"])
-        return _Reached(Checkpoint(**state["point"]), state["seconds"], state["tokens"])
-    except Exception as error:
-        kind = type(error).__name__
-        raise RunFailed(f"{path}: not a state to resume from ({kind}); delete it to train this run anew") from None
+    own = [Path(job.state) / name for name in (ENDED, STATE)] if job.state is not None else []
+    for path, pays in [*((path, True) for path in own), *((Path(told), pays) for told, pays in job.starts)]:
+        if not path.exists():
+            continue
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            step = int(state["training"]["step"])
+            if "tally" not in state or (path in own and step not in stops_of(courses, job.until)):
+                continue
+            if any(before < step for course in courses for before in course.lacking()):
+                continue
+            training.restore(state["training"])
+        except Exception as error:
+            kind = type(error).__name__
+            raise RunFailed(f"{path}: not a state to resume from ({kind}); delete it to train this run anew") from None
+        tally = Tally.of(state["tally"])
+        if path not in own:  # the training so far is on the account of those that shared it, but for its end
+            tally.paid = int(state["paid"]) if pays else step
+        return tally
+    return Tally()
 
 
-def _save(training: Training, reached: _Reached, job: Job) -> None:
+def _save(training: Training, tally: Tally, job: Job, courses: Sequence[Course]) -> str:
+    """Write what is needed to go on from here; gives back why the disk budget has no room for it, else nothing."""
     if job.state is None:
-        return
-    state = {"training": training.state(), **asdict(reached)}
-    folder = Path(job.state)
-    draft = folder / f"{STATE}.{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(folder / STATE)
-    except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        # torch.save tells a full disk as a RuntimeError of its own.
-        if isinstance(error, RuntimeError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise disk_full(draft) from None
-        raise RunFailed(f"{draft}: can't be written ({error.strerror}); what is measured is kept: run again") from None
+        return ""
+    ends = training.step == job.until
+    state = {"training": training.state(), "tally": tally.state(), "paid": accounted(courses, training.step + 1)}
+    folder, name = Path(job.state), ENDED if ends else STATE
+    draft = folder / f"{name}.{os.getpid()}"
+    with job.room.held() if job.room else contextlib.nullcontext():
+        if job.room and (full := job.room.lacks(tensor_bytes(state), f"the state of {job.id}")):
+            return full
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(folder / name)
+        except (OSError, RuntimeError) as error:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            # torch.save tells a full disk as a RuntimeError of its own.
+            if isinstance(error, RuntimeError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise disk_full(draft) from None
+            why = f"can't be written ({error.strerror}); what is measured is kept: run again"
+            raise RunFailed(f"{draft}: {why}") from None
+    return ""
+
+
+def _forget(job: Job) -> None:
+    """Remove the state of what is done; where runs part, the state to go on from stays until all of them are."""
+    if job.until is None:
+        shutil.rmtree(str(job.state), ignore_errors=True)
+    elif (Path(str(job.state)) / ENDED).exists():
+        (Path(str(job.state)) / STATE).unlink(missing_ok=True)
+
+
+def trained_bytes(run: Prepared) -> int:
+    """Bytes of the weights that a run trains, which are those that are kept."""
+    return weight_bytes(run.model)
+
+
+def tensor_bytes(state: Any) -> int:
+    """Bytes of the tensors in nested mappings and lists."""
+    if isinstance(state, torch.Tensor):
+        return state.numel() * state.element_size()
+    values = state.values() if isinstance(state, Mapping) else state if isinstance(state, list | tuple) else ()
+    return sum(map(tensor_bytes, values))

@@ -2,11 +2,12 @@
 
 from triaxis.records.joined import records_digest
 from triaxis.records.published import published
-from triaxis.records.store import CostRow, DiagnosticRow, Diagnostics, RunRow, RunStatus, Store
+from triaxis.records.store import SAVED, CostRow, DiagnosticRow, Diagnostics, RunRow, RunStatus, Store
 from triaxis.records.table import Table, make_table, read_table
 from triaxis.records.verify import Disagreement, VerifyResult, verify
 
 __all__ = [
+    "SAVED",
     "CostRow",
     "DiagnosticRow",
     "Diagnostics",

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from triaxis.records import versions
+from triaxis.records.choices import SELECTION, STOPS
 from triaxis.records.paths import disk_full, is_folder, read_only
 from triaxis.types import RunFailed, TriaxisError
 from triaxis.version import __version__
 
-FORMAT = 3  # of the folder; a folder with a larger one was made by a newer Triaxis
+FORMAT = 4  # of the folder; a folder with a larger one was made by a newer Triaxis
 
 # `name` is the column of the table, `asked` the settings of its diagnostic (JSON); where there is
 # no number, `reason` says why
@@ -45,6 +46,8 @@ SCHEMA = (
     " phase TEXT NOT NULL, seconds REAL NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (run, base, step, phase))",
     versions.TABLE,
     DIAGNOSTICS,
+    SELECTION,
+    STOPS,
 )
 FROM_1_TO_2 = (
     "ALTER TABLE checkpoints ADD COLUMN sha256 TEXT NOT NULL DEFAULT ''",  # '': not known
@@ -55,7 +58,8 @@ FROM_1_TO_2 = (
     "UPDATE meta SET value = '2' WHERE key = 'format'",
 )
 FROM_2_TO_3 = (DIAGNOSTICS, "UPDATE meta SET value = '3' WHERE key = 'format'")
-UPGRADES = {1: (*FROM_1_TO_2, *FROM_2_TO_3), 2: FROM_2_TO_3}
+FROM_3_TO_4 = (SELECTION, STOPS, "UPDATE meta SET value = '4' WHERE key = 'format'")
+UPGRADES = {1: (*FROM_1_TO_2, *FROM_2_TO_3, *FROM_3_TO_4), 2: (*FROM_2_TO_3, *FROM_3_TO_4), 3: FROM_3_TO_4}
 
 
 @contextmanager

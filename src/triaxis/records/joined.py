@@ -16,6 +16,7 @@ from triaxis.records.files import Origin
 from triaxis.records.parts import LATER
 from triaxis.records.table import Table, assembled
 from triaxis.records.typed import codes
+from triaxis.study.axes import NO_RULE, RULE
 from triaxis.types import Checkpoint, TriaxisError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def joined(
     """
     _check_parts(parts, runs, name, damaged)
     factors = sorted({factor for status in runs.values() for factor in status.levels if is_factor(factor)} | {BASE})
+    factors += [RULE] if RULE not in factors and any(_ends_early(status) for status in runs.values()) else []
     tables = []
     for part in parts:
         for source in sources(part.run, part.base, runs):
@@ -53,6 +55,11 @@ def joined(
     table = assembled([(raw, Origin(name, raw.num_rows))])
     told, incomplete = standing({(p.run, p.checkpoint.step) for p in parts if p.run}, runs, damaged)
     return Table(in_canonical_order(table.arrow), (*damaged.values(), *told, *table.warnings), incomplete)
+
+
+def _ends_early(status: RunStatus) -> bool:
+    """Whether a run may end before its last step: then the table says so, though every run does."""
+    return bool(status.settings.get(RULE, NO_RULE) != NO_RULE)
 
 
 def _check_parts(

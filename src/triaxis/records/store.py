@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 from triaxis.records import judgements, versions
+from triaxis.records.choices import Scores, Selected, Stop, scores_in, stop_in, write_choices
 from triaxis.records.columns import DIAGNOSTIC
 from triaxis.records.database import connect_reader, connect_writer, decoded, told, transaction
 from triaxis.records.folder import DATABASE, check_folder, locked, make_folder
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from triaxis.records.joined import Part
 
 State = Literal["waiting", "running", "done", "failed"]
+SAVED, SELECT = "saved.", "select"  # before a phase of the costs; the phase of the selection split
 UNKNOWN = -1  # in the database: tokens that nobody counted
 Key = tuple[str, str, int]  # of a checkpoint: run, base, step
 READINGS = "SELECT run, base, step, name, value, low, high, unit, method, reason FROM diagnostics"
@@ -36,7 +38,9 @@ PARTS = "SELECT run, base, step, tokens, epoch, loss, token_accuracy, file, byte
 class CostRow(NamedTuple):
     """What a phase (`train`, `evaluate`, `diagnostic.gradient_norm`) of a checkpoint took; a base has an empty run.
 
-    `retrain` is training that was done again, for a diagnostic that was asked for later.
+    `retrain` is training that was done again, for a diagnostic that was asked for later; `select` is the evaluation on
+    the selection split. They are what the run would take alone: `saved.train` is the part of `train` that another run,
+    which shares it, took.
     """
 
     run: str
@@ -227,11 +231,14 @@ class Store:
         costs: Costs,
         evaluation: str = "",
         diagnostics: Diagnostics = NO_DIAGNOSTICS,
+        selected: Sequence[Selected] = (),
+        stop: Stop | None = None,
     ) -> None:
         """Keep a checkpoint's measurements, records, diagnostics and costs by phase: all of it or nothing.
 
-        `evaluation` is an id of what was asked of which weights, where the run's own id doesn't tell. Raises RunFailed
-        where the disk is full; what was kept before stays.
+        `selected` is what it came to on the selection split, `stop` that the run ends here. `evaluation` is an id of
+        what was asked of which weights, where the run's own id doesn't tell. Raises RunFailed where the disk is full;
+        what was kept before stays.
         """
         _check_name(run)
         wrong = next((r for r in records if (r.run, r.step) != (run, checkpoint.step)), None)
@@ -242,7 +249,8 @@ class Store:
         if not self._db.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone():
             raise ValueError(f"run {run!r} is not known; add_run first")
         file = f"{run}/step-{checkpoint.step:06d}.parquet"
-        self._keep((run, "", checkpoint.step), checkpoint, records, costs, diagnostics, file, evaluation)
+        key = (run, "", checkpoint.step)
+        self._keep(key, checkpoint, records, costs, diagnostics, file, evaluation, (selected, stop))
 
     def write_base(
         self,
@@ -264,11 +272,22 @@ class Store:
         file = f"_bases/{readable}-{digest}.parquet"
         self._keep(("", base, 0), Checkpoint(0), records, costs, diagnostics, file, evaluation)
 
-    def add_diagnostics(self, run: str, base: str, step: int, found: Diagnostics, costs: Costs) -> None:
-        """Keep diagnostics of a checkpoint that is measured already: all of them with their costs, or nothing."""
+    def add_diagnostics(
+        self,
+        run: str,
+        base: str,
+        step: int,
+        found: Diagnostics,
+        costs: Costs,
+        selected: Sequence[Selected] = (),
+        stop: Stop | None = None,
+    ) -> None:
+        """Keep diagnostics of a checkpoint that is measured already, and what it came to on the selection split: all of
+        it with its costs, or nothing."""
         key = (run, base, step)
         with self._change():
             self._diagnosed(key, found)
+            write_choices(self._db, run, step, selected, stop)
             spent = [(*key, phase, seconds, tokens) for phase, (seconds, tokens) in costs.items()]
             self._db.executemany("INSERT OR REPLACE INTO costs VALUES (?, ?, ?, ?, ?, ?)", spent)
 
@@ -297,6 +316,7 @@ class Store:
         diagnostics: Diagnostics,
         file: str,
         evaluation: str = "",
+        choices: tuple[Sequence[Selected], Stop | None] = ((), None),
     ) -> None:
         size, sha256 = write_part(self.path / "records" / file, records)
         c = checkpoint
@@ -307,8 +327,11 @@ class Store:
         before = self._rows("SELECT file FROM checkpoints WHERE run = ? AND base = ? AND step = ?", key)
         with self._change():
             self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-            self._db.execute("DELETE FROM costs WHERE run = ? AND base = ? AND step = ?", key)
+            # Scores on the selection split that were kept before stay, and so does what they took.
+            stays = "" if choices[0] else f" AND phase NOT IN ('{SELECT}', '{SAVED}{SELECT}')"
+            self._db.execute(f"DELETE FROM costs WHERE run = ? AND base = ? AND step = ?{stays}", key)
             self._diagnosed(key, diagnostics)
+            write_choices(self._db, key[0], key[2], *choices)
             self._db.executemany("INSERT INTO costs VALUES (?, ?, ?, ?, ?, ?)", spent)
         for (old,) in before:
             if old != file:
@@ -442,6 +465,15 @@ class Store:
         """What training had come to at each checkpoint: its loss, nats a token."""
         return dict(self._rows("SELECT step, loss FROM checkpoints WHERE run = ? AND base = ''", (run,)))
 
+    def selected(self, run: str) -> Scores:
+        """What the checkpoints of a run came to on the selection split, by step and task."""
+        told = "step, task, task_group, items, score, response_tokens"
+        return scores_in(self._rows(f"SELECT {told} FROM selection WHERE run = ? ORDER BY step, rowid", (run,)))
+
+    def stops(self) -> dict[str, Stop]:
+        """The runs that ended before their last step, each with the decision."""
+        return {run: stop_in(*told) for run, *told in self._rows("SELECT * FROM stops")}
+
     def diagnostics(self) -> list[DiagnosticRow]:
         """What the diagnostics of every checkpoint say, and why where they say nothing."""
         return [DiagnosticRow(*row) for row in self._rows(f"{READINGS} ORDER BY run, base, step, name")]
@@ -495,12 +527,6 @@ class Store:
         used = self._rows(f"{columns} WHERE id IN (SELECT version FROM checkpoints) ORDER BY id")
         used = used or self._rows(f"{columns} ORDER BY id DESC LIMIT 1")
         return told_by | ({"measured with": versions.measured_with(used)} if used else {})
-
-    def size(self) -> int:
-        """Bytes of the records, as the database has them, and of the database itself; what is in `state/` is not."""
-        parts = int(self._rows("SELECT COALESCE(SUM(bytes), 0) FROM checkpoints")[0][0])
-        files = (self.path / f"{DATABASE}{end}" for end in ("", "-wal"))
-        return parts + sum(file.stat().st_size for file in files if file.exists())
 
     def table(self, *, text: bool = True, runs: Collection[str] | None = None) -> Table:
         """Every record with its run's factors and its checkpoint's measurements, in canonical order.

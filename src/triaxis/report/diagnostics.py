@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from triaxis.records import SAVED
 from triaxis.report import words
 from triaxis.report.names import naming
 from triaxis.report.tables import Cell, Table
@@ -120,12 +121,14 @@ def in_a_line(rows: Sequence[DiagnosticRow]) -> str:
 
 
 def cost_table(costs: Iterable[CostRow]) -> list[tuple[str, str, str, str]]:
-    """What a study took by phase: (phase, seconds, share, tokens), training and evaluation first."""
+    """What a study took by phase: (phase, seconds, share, tokens), training and evaluation first. What runs share
+    counts once."""
     seconds: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     for cost in costs:
-        seconds[cost.phase] += cost.seconds  # type: ignore[assignment]
-        tokens[cost.phase] += cost.tokens
+        phase, sign = cost.phase.removeprefix(SAVED), -1 if cost.phase.startswith(SAVED) else 1
+        seconds[phase] += sign * cost.seconds  # type: ignore[assignment]
+        tokens[phase] += sign * cost.tokens
     total = sum(seconds.values()) or 1
     phases = sorted(seconds, key=lambda phase: (phase.startswith(PREFIX), -seconds[phase]))
     return [(p, f"{seconds[p]:.1f} s", f"{100 * seconds[p] / total:.1f} %", f"{tokens[p]:,}") for p in phases]

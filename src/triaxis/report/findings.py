@@ -13,6 +13,7 @@ from triaxis.types import Analysis, Finding, Interval
 QUESTION_WORDS = {
     "growth": "Would more training help, and does a short one mislead",
     "length": "Response length over training",
+    "stopping": "Where rules ended runs, and what that gave",
     "simple slopes": "Effects of a factor within each level of another",
     "marginal means": "Gains at each level, the other factors averaged",
     "optimum": "Where a number is best, and how that moves",

@@ -58,6 +58,7 @@ class Optimization(Strict):
     learning_rate: Positive = 3e-4  # of the peak, after warm-up
     schedule: Literal["constant", "linear", "cosine", "wsd", "inverse_sqrt"] = "cosine"
     warmup_ratio: Share = 0.1  # of all steps
+    warmup_steps: Annotated[int, AS_WHOLE, Field(ge=0, le=MAX_STEPS)] | None = None  # instead of a share of them
     decay_start: Share = 0.8  # of all steps, where wsd begins to fall
     final_ratio: Share = 0.0  # of the peak rate, where a schedule that falls ends
     steps: Annotated[int, AS_WHOLE, Field(ge=1, le=MAX_STEPS)] | None = None  # optimizer steps
@@ -70,11 +71,23 @@ class Optimization(Strict):
     loss: Literal["nll", "dft"] = "nll"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     sam_rho: Amount = 0.0  # the radius of sharpness-aware minimization; 0 is off
+    early_stopping: Literal["none", "in_domain", "out_of_domain", "length_stable"] = "none"  # on the selection split
+    stopping_patience: Annotated[int, AS_WHOLE, Field(ge=1, le=1000)] = 2  # checkpoints in a row that must say so
+    smallest_improvement: Share = 0.01  # of a score: less than it over the best before is none
+    stable_length: Annotated[float, Field(gt=0, le=1)] = 0.05  # change of the mean response length, as a share of it
 
 
 UNHEARD: Mapping[str, tuple[str, ...]] = {  # by which schedules
     "decay_start": ("constant", "linear", "cosine", "inverse_sqrt"),
     "final_ratio": ("constant",),
+}
+
+RULE = "optimization.early_stopping"
+NO_RULE = "none"
+RULE_HEARS: Mapping[str, tuple[str, ...]] = {  # which rules read a setting
+    "stopping_patience": ("in_domain", "out_of_domain", "length_stable"),
+    "smallest_improvement": ("in_domain", "out_of_domain"),
+    "stable_length": ("length_stable",),
 }
 
 Mixture = Literal["as_is", "balanced", "easy_only", "hard_only", "curriculum"]
@@ -195,6 +208,7 @@ def section_of(axis: str, raw: object) -> dict[str, Value]:
     section = {key: value_of(f"{axis}.{key}", raw[key]) for key in fields if key in raw}
     if axis == "optimization":
         _refuse_unheard(section)
+        refuse_unruled(section)
     return section
 
 
@@ -216,6 +230,24 @@ def _refuse_unheard(section: Mapping[str, Value]) -> None:
         raise Mistake("optimization.final_ratio", "0 leaves inverse_sqrt its own end; as a factor, list ratios above 0")
 
 
+def refuse_unruled(section: Mapping[str, Value]) -> None:
+    """Refuse, as a Mistake, settings of early stopping that no rule of the study reads, and those that vary where some
+    rule doesn't; and a warm-up that is given twice."""
+    chosen = section.get("early_stopping", NO_RULE)
+    rules = chosen if isinstance(chosen, tuple) else (chosen,)
+    for key, hearing in RULE_HEARS.items():
+        deaf = [str(rule) for rule in rules if rule not in hearing]
+        if key not in section or not deaf:
+            continue
+        if len(deaf) == len(rules):
+            raise Mistake(f"optimization.{key}", f"has no effect with early_stopping {' or '.join(deaf)}; remove it")
+        if isinstance(section[key], tuple | Range):
+            some = f"varies, and has no effect with early_stopping {' or '.join(deaf)}"
+            raise Mistake(f"optimization.{key}", f"{some}, so that conditions would be one; give it one value")
+    if {"warmup_steps", "warmup_ratio"} <= set(section):
+        raise Mistake("optimization.warmup_steps", "given with optimization.warmup_ratio; remove one")
+
+
 def resolve(given: Mapping[str, Level]) -> dict[str, Level]:
     """Every setting `axis.key` of a condition from those given: defaults filled in; steps or epochs, never both.
 
@@ -226,12 +258,28 @@ def resolve(given: Mapping[str, Level]) -> dict[str, Level]:
         full["optimization.steps"] = DEFAULT_STEPS
     if full["optimization.micro_batch_size"] is None:
         full["optimization.micro_batch_size"] = full["optimization.batch_size"]
-    begins, risen = full["optimization.decay_start"], full["optimization.warmup_ratio"]
-    if full["optimization.schedule"] == "wsd" and float(begins or 0) < float(risen or 0):
-        raise Mistake("optimization.decay_start", f"{begins} is before the warm-up ends ({risen}); raise it")
+    if full["optimization.warmup_steps"] is not None:
+        full["optimization.warmup_ratio"] = None
+    for key, rules in RULE_HEARS.items():
+        if full[RULE] not in rules:  # what a rule pays no heed to makes no other condition
+            full[f"optimization.{key}"] = default_of(f"optimization.{key}")
+    _check_warmup(full)
     if not full[RATE]:
         full[KIND] = Data.model_fields["noise_kind"].get_default()
     return {name: level for name, level in full.items() if level is not None}
+
+
+def _check_warmup(full: Mapping[str, Level | None]) -> None:
+    """Refuse, as a Mistake, a warm-up that doesn't end before the run, or before wsd begins to fall."""
+    begins, risen = float(full["optimization.decay_start"] or 0), full["optimization.warmup_ratio"]
+    told = f"{risen}"
+    if (steps := full["optimization.warmup_steps"]) is not None:
+        total = total_steps({name: level for name, level in full.items() if level is not None})
+        if int(steps) > total:
+            raise Mistake("optimization.warmup_steps", f"{steps} is more than the {total} steps of a run; lower it")
+        risen, told = int(steps) / total, f"{steps} of {total} steps"
+    if full["optimization.schedule"] == "wsd" and begins < float(risen or 0):
+        raise Mistake("optimization.decay_start", f"{begins} is before the warm-up ends ({told}); raise it")
 
 
 def default_of(name: str) -> Any:

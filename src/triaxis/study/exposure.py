@@ -28,7 +28,13 @@ _AT_EPOCHS = {
     "optimization.epochs": ("optimizer steps", "more epochs are more steps"),
     "optimization.batch_size": ("optimizer steps", "at given epochs larger batches are fewer steps"),
 }
-_ALWAYS = {"data.structure": ("supervised tokens", "longer traces are more tokens a step")}
+_ALWAYS = {
+    "data.structure": ("supervised tokens", "longer traces are more tokens a step"),
+    "optimization.early_stopping": (
+        "optimizer steps",
+        "a rule ends runs early, so that what it gives holds what the steps left out would have done",
+    ),
+}
 
 
 def exposure(conditions: Sequence[Mapping[str, Level]], factors: Sequence[str]) -> list[Together]:

@@ -21,7 +21,8 @@ LATER = (  # came after ids were: at their default they must not change one
     "data.noise_kind", "data.mixture", "optimization.decay_start", "optimization.final_ratio", "optimization.loss",
     "optimization.label_smoothing", "optimization.sam_rho", "model.dtype", "model.attention",
     "model.gradient_checkpointing", "model.lora_rank", "model.lora_alpha", "model.lora_targets", "model.chat_template",
-    "model.trust_remote_code",
+    "model.trust_remote_code", "optimization.early_stopping", "optimization.stopping_patience",
+    "optimization.smallest_improvement", "optimization.stable_length",
 )  # fmt: skip
 ID_ALWAYS = ID_ORDER[:3]  # shown even at their default: a list of runs is read by them
 

@@ -23,7 +23,9 @@ from triaxis.study.axes import (
     KIND,
     MAX_STEPS,
     NO_KIND,
+    NO_RULE,
     RATE,
+    RULE,
     SETTINGS,
     TRAINED_ON,
     level_of,
@@ -41,6 +43,7 @@ from triaxis.study.judging import JudgeSettings
 from triaxis.study.mistakes import Mistake, first_mistake, nearest, shown
 from triaxis.study.notes import coinciding, notes_on, refuse_trained
 from triaxis.study.reading import read_text, read_yaml
+from triaxis.study.selection import BEST, Selection, check_groups, looked_at
 from triaxis.study.trained import HARNESS, source_of
 from triaxis.study.trajectory import Trajectory
 from triaxis.types import AXES, Level, TriaxisError
@@ -128,6 +131,7 @@ class Study(Strict):
     tasks: Annotated[dict[str, Names], Field(min_length=1)]
     trajectory: Trajectory = Trajectory()
     evaluation: Evaluation = Evaluation()
+    selection: Selection = Selection()
     diagnostics: Annotated[Diagnostics, PlainValidator(diagnostics_of), AS_IS] = Field(default={})
     budget: Budget = Budget()
     _where: str = PrivateAttr(default="study")
@@ -168,7 +172,7 @@ class Study(Strict):
         values: dict[str, Any] = {"name": self.name, "seeds": self.seeds, **axes}
         values |= {f"design.{key}": getattr(self.design, key) for key in self.design.keys}
         values |= {f"tasks.{group}": names for group, names in self.tasks.items()}
-        for section in ("trajectory", "budget"):
+        for section in ("trajectory", "selection", "budget"):
             values |= {f"{section}.{key}": value for key, value in getattr(self, section)}
         values |= {f"evaluation.{key}": value for key, value in self.evaluation.told.items()}
         values |= {f"evaluation.judge.{key}": value for key, value in self.evaluation.judge or ()}
@@ -266,8 +270,15 @@ class Study(Strict):
                 done |= {"base": base} if base else {}
                 read = self.read_by(condition)
                 done |= {"read": read} if read else {}
+                if condition.settings[RULE] != NO_RULE:  # what it is stopped by is what it does
+                    done |= {"selection": self.selection.items}
                 runs.append(Run(run_id(condition.settings, done), condition, seed, steps))
         return tuple(runs)
+
+    def selects(self, condition: Condition) -> dict[str, tuple[str, ...]]:
+        """The tasks, by group, on whose selection split the condition's checkpoints are scored; empty for none."""
+        groups = looked_at(condition.settings, self.trajectory.keep, self.selection.best)
+        return {group: self.tasks[group] for group in groups if group in self.tasks}
 
     def read_by(self, condition: Condition | None) -> dict[str, str]:
         """What a run of the condition reads besides its base (without a condition: what is asked of every base), by
@@ -367,9 +378,15 @@ def _check_conditions(study: Study) -> None:
         if condition.total_steps > MAX_STEPS:
             many = f"{settings['optimization.epochs']} make {condition.total_steps:,} steps"
             raise Mistake("optimization.epochs", f"{many}, more than {MAX_STEPS:,}; take fewer")
-        study.trajectory.steps_for(condition.total_steps)
+        study.trajectory.check_kept(study.trajectory.steps_for(condition.total_steps))
     if isinstance(study.given.get(KIND), tuple) and not any(c.settings[RATE] for c in study.conditions()):
         raise Mistake(KIND, f"varies, and {RATE} is 0 throughout: there is no noise to be of a kind; give a rate")
+    check_groups(
+        [condition.settings for condition in study.conditions()],
+        study.tasks,
+        study.selection.best,
+        BEST in study.trajectory.keep,
+    )
     refuse_trained([condition.settings for condition in study.conditions()], study.tasks)
     n_runs = len(study.conditions()) * len(study.seeds)
     if n_runs > MAX_RUNS:
@@ -386,6 +403,7 @@ def _keys() -> dict[str, list[str]]:
         "design": Design,
         "trajectory": Trajectory,
         "evaluation": Evaluation,
+        "selection": Selection,
         "evaluation.judge": JudgeSettings,
         "evaluation.adaptive": Adaptive,
         "budget": Budget,

@@ -1,13 +1,16 @@
-"""Which steps of a run are measured: listed by the user, or by a rule that is dense where scores move early."""
+"""Which steps of a run are measured: listed by the user, or by a rule that is dense where scores move early; and whose
+weights are kept."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import PlainValidator
 
 from triaxis.study.fields import AS_IS, MAX_WHOLE, Strict
-from triaxis.study.mistakes import Mistake
+from triaxis.study.mistakes import Mistake, shown
+from triaxis.study.selection import BEST, LAST
 
 MAX_LISTED = 1000  # checkpoints
 SIXTY_FOURTHS = (1, 2, 4, 8, 16, 32, 48, 64)  # of all steps; 640 steps give the paper's 10 20 40 80 160 320 480 640
@@ -34,10 +37,23 @@ def _steps(value: object) -> tuple[int, ...] | Literal["auto"]:
     return tuple(steps)
 
 
+def _keep(value: object) -> tuple[int | str, ...]:
+    listed = value if isinstance(value, list | tuple) else (value,)
+    for i, one in enumerate(listed):
+        if one not in (BEST, LAST) and not (type(one) is int and 1 <= one <= MAX_WHOLE):
+            raise ValueError(
+                f"must list steps from 1, {BEST} or {LAST}, such as [64, {BEST}, {LAST}], got {shown(one)}"
+            )
+        if one in listed[:i]:
+            raise ValueError(f"{shown(one)} is listed twice")
+    return tuple(listed)
+
+
 class Trajectory(Strict):
     """The checkpoints of every run."""
 
     steps: Annotated[tuple[int, ...] | Literal["auto"], PlainValidator(_steps), AS_IS] = "auto"
+    keep: Annotated[tuple[int | str, ...], PlainValidator(_keep), AS_IS] = ()  # checkpoints whose weights are kept
 
     def steps_for(self, total_steps: int) -> tuple[int, ...]:
         """The steps at which a run of `total_steps` is measured; 0, the base, and the last are always among them.
@@ -51,3 +67,16 @@ class Trajectory(Strict):
                 "trajectory.steps", f"step {self.steps[-1]} is beyond the end of a run of {total_steps} steps"
             )
         return tuple(sorted({0, *self.steps, total_steps}))
+
+    def check_kept(self, steps: Sequence[int]) -> None:
+        """Raise Mistake where a step whose weights are to be kept is no checkpoint of a run with these."""
+        for step in self.keep:
+            if isinstance(step, int) and step not in steps:
+                raise Mistake(
+                    "trajectory.keep", f"step {step} is no checkpoint of a run that is measured at {_some(steps)}"
+                )
+
+
+def _some(steps: Sequence[int]) -> str:
+    shown = " ".join(map(str, steps[1:9]))
+    return f"{shown} .." if len(steps) > 9 else shown

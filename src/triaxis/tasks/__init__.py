@@ -23,6 +23,7 @@ from triaxis.tasks.letters import Letters
 from triaxis.tasks.names import FILE, HARNESS, RG, is_open, parsed, surface_of
 from triaxis.tasks.pointer import Pointer
 from triaxis.tasks.refusal import Refusal
+from triaxis.tasks.selection import reported_of, selection_items
 from triaxis.tasks.steps import LABELS
 from triaxis.tasks.surface import varied
 from triaxis.tasks.task import SHARED_WORDS, STRUCTURES, Task
@@ -171,6 +172,8 @@ __all__ = [
     "is_open",
     "prefill",
     "read_from",
+    "reported_of",
+    "selection_items",
     "surface_of",
     "task_names",
     "vocabulary",

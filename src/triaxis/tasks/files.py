@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -21,7 +21,7 @@ from triaxis.tasks.likelihood import LETTERS, PER_TOKEN, RAW, likeliest
 from triaxis.tasks.names import FILE, Named
 from triaxis.tasks.open_task import OpenTask
 from triaxis.tasks.prompts import BARE, asked, fingerprint, wordings
-from triaxis.tasks.streams import Split, keyed
+from triaxis.tasks.streams import HELD_OUT, Split, keyed
 from triaxis.tasks.tables import file_rows
 from triaxis.tasks.task import Shot
 from triaxis.types import Item, Outcome, TriaxisError, Variant
@@ -46,7 +46,7 @@ class Question(NamedTuple):
 @dataclass(frozen=True)
 class FileTask(OpenTask[Question]):
     """A test set. Its items are all for evaluation, and are drawn by the seed in an order of its own: the first m of n
-    are the same for every n, and an item's id names its row."""
+    are the same for every n, and an item's id names its row. Selection draws from the order's other end."""
 
     path: str = ""
     verifier: Verifier = "exact"
@@ -58,7 +58,7 @@ class FileTask(OpenTask[Question]):
     solved: Mapping[int, Question] | None = field(default=None, repr=False, compare=False)  # to be shown first
 
     def examples(self, split: Split, seed: int, n: int, levels: Sequence[int] | None = None) -> list[Item]:
-        if split != "eval":
+        if split not in HELD_OUT:
             raise TriaxisError(
                 f"{self.name}: is a test set, and is not trained on; data.source takes files to train on"
             )
@@ -66,13 +66,16 @@ class FileTask(OpenTask[Question]):
             raise TriaxisError(
                 f"{self.name}: holds {len(self.rows):,} items, and {n:,} are asked for; lower evaluation.items"
             )
-        return [self._item(question, seed) for question in nsmallest(n, self.rows.values(), key=partial(_place, seed))]
+        drawn = nsmallest if split == "eval" else nlargest
+        return [
+            self._item(question, seed, split) for question in drawn(n, self.rows.values(), key=partial(_place, seed))
+        ]
 
     def example(self, id: str) -> Item:
         name, split, seed, _, row = self._parse(id)
-        if name != self.name or split != "eval" or row not in self.rows:
+        if name != self.name or split not in HELD_OUT or row not in self.rows:
             raise TriaxisError(f'"{id}" is no item of task {self.name}')
-        return self._item(self.rows[row], seed)
+        return self._item(self.rows[row], seed, cast("Split", split))
 
     def shots(self, seed: int, n: int, mode: str) -> list[Shot]:
         """Questions of another file (`shots=`), since all of this one's are for evaluation."""
@@ -129,10 +132,10 @@ class FileTask(OpenTask[Question]):
     def problem(self, example: Item) -> Question:
         return self._varied(self.rows[self._parse(example.id)[4]])
 
-    def _item(self, row: Question, seed: int) -> Item:
+    def _item(self, row: Question, seed: int, split: Split) -> Item:
         question = self._varied(row)
         return Item(
-            id=f"{self.name}/eval/{seed}/1.{row.row}",
+            id=f"{self.name}/{split}/{seed}/1.{row.row}",
             task=self.name,
             prompt=self.prompt(question),
             answer=question.answer,

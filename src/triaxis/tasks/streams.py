@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-Split = Literal["pretrain", "train", "eval"]
-SPLITS: tuple[Split, ...] = ("pretrain", "train", "eval")
+Split = Literal["pretrain", "train", "eval", "select"]
+SPLITS: tuple[Split, ...] = ("pretrain", "train", "eval", "select")
+HELD_OUT = ("eval", "select")  # what is reported, and what checkpoints are chosen on (`selection.selection_items`)
 EVAL_SHARE = 64  # of 256: a quarter of all problems is never trained on
 
 
@@ -27,5 +28,5 @@ def held_out(prompt: str) -> bool:
 
 
 def in_split(prompt: str, split: Split) -> bool:
-    """Pretraining and training share the problems that aren't held out."""
-    return held_out(prompt) == (split == "eval")
+    """Pretraining and training share the problems that aren't held out; evaluation and selection those that are."""
+    return held_out(prompt) == (split in HELD_OUT)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from triaxis.tasks.streams import SPLITS, Split, in_split, keyed
+from triaxis.tasks.streams import HELD_OUT, SPLITS, Split, in_split, keyed
 from triaxis.tasks.verify import ANSWER, REFUSE, THINK, THINK_END, answer_of, judge, never_closes
 from triaxis.types import JUDGED_GROUPS, Item, Mode, NoiseKind, Outcome, Structure, TriaxisError, Variant
 
@@ -100,7 +100,7 @@ class Task(ABC, Generic[P]):
         """
         if split not in SPLITS:
             raise TriaxisError(f'{self.name}: unknown split "{split}"; choose one of {", ".join(SPLITS)}')
-        chosen = tuple(levels) if levels is not None else self.eval_levels if split == "eval" else self.levels
+        chosen = tuple(levels) if levels is not None else self.eval_levels if split in HELD_OUT else self.levels
         wrong = sorted(set(chosen) - set(self.levels) - set(self.eval_levels))
         if wrong or not chosen or len(set(chosen)) < len(chosen):
             known = ", ".join(map(str, sorted({*self.levels, *self.eval_levels})))

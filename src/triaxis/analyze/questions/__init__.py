@@ -23,6 +23,7 @@ from triaxis.analyze.questions import (
     samples,
     saturation,
     slopes,
+    stopping,
     surface,
     synergy,
 )
@@ -31,6 +32,7 @@ from triaxis.types import Finding
 QUESTIONS: tuple[Callable[[Evidence], Sequence[Finding]], ...] = (
     growth.findings,
     length.findings,
+    stopping.findings,
     slopes.findings,
     optimum.findings,
     synergy.findings,

@@ -46,7 +46,7 @@ def _priced(runs: Sequence[Path], groups: Sequence[str], evidence: Evidence) -> 
     prices: dict[str, Sequence[Path] | NotEstimable] = {}
     for group in groups:
         by_run = {path.run: path for path in evidence.asked[group].paths}
-        alike = all(path.run in by_run and by_run[path.run].steps[-1] == path.steps[-1] for path in runs)
+        alike = all(path.run in by_run and by_run[path.run].end == path.end for path in runs)
         prices[group] = [by_run[path.run] for path in runs] if alike else NotEstimable(f"{group}: {OTHER_ENDS}")
     return Priced(runs, prices)
 

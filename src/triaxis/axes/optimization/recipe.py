@@ -15,7 +15,8 @@ LOSSES = ("nll", "dft")
 class Recipe:
     """How a module is optimized.
 
-    `learning_rate` is the peak; `warmup_ratio` is the share of `steps` of the linear rise to it. `wsd`
+    `learning_rate` is the peak; `warmup_ratio` is the share of `steps` of the linear rise to it, `warmup_steps` gives
+    them by number instead. `wsd`
     (warmup-stable-decay) holds the peak until `decay_start` (a share of `steps`), then falls linearly. Every decaying
     schedule ends at `final_ratio` times the peak (`schedules.rate_factor`). `loss` and `label_smoothing` are those of
     `losses.summed`. `sam_rho` is the radius of sharpness-aware minimization (`sam.perturbed`), 0 without it. `betas`
@@ -37,6 +38,7 @@ class Recipe:
     label_smoothing: float = 0.0
     sam_rho: float = 0.0
     seed: int = 0
+    warmup_steps: int | None = None
 
     def __post_init__(self) -> None:
         """Raise TriaxisError for a setting that no run could follow."""
@@ -50,13 +52,19 @@ class Recipe:
         for name in ("warmup_ratio", "decay_start", "final_ratio"):
             if not 0 <= (share := getattr(self, name)) <= 1:
                 raise TriaxisError(f"optimization.{name}: {share} is not a share between 0 and 1")
-        if self.schedule == "wsd" and self.decay_start < self.warmup_ratio:
-            early = f"{self.decay_start} is before the warm-up ends ({self.warmup_ratio})"
+        risen = self.warmup_ratio if self.warmup_steps is None else self.warmup_steps / self.steps
+        if self.schedule == "wsd" and self.decay_start < risen:
+            early = f"{self.decay_start} is before the warm-up ends ({risen:g})"
             raise TriaxisError(f"optimization.decay_start: {early}; the rate would fall before it has risen")
         if not 0 <= self.label_smoothing < 1:
             raise TriaxisError(f"optimization.label_smoothing: {self.label_smoothing} is not from 0 to below 1")
         if not 0 <= self.sam_rho < float("inf"):
             raise TriaxisError(f"optimization.sam_rho: {self.sam_rho} is no radius; 0 is none")
+
+    @property
+    def warmup(self) -> int:
+        """Updates of the linear rise."""
+        return round(self.warmup_ratio * self.steps) if self.warmup_steps is None else self.warmup_steps
 
     @property
     def passes(self) -> int:

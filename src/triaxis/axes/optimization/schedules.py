@@ -10,10 +10,10 @@ from triaxis.axes.optimization.recipe import Recipe
 def rate_factor(recipe: Recipe, step: int) -> float:
     """The factor on the peak learning rate for the update number `step` (0 is the first).
 
-    The warm-up is linear over `round(warmup_ratio * steps)` updates and never starts at 0, so that no update is lost.
+    The warm-up is linear over `recipe.warmup` updates and never starts at 0, so that no update is lost.
     The end, `final_ratio`, is where the update after the last would be, so that no update is lost there either.
     """
-    warmup = round(recipe.warmup_ratio * recipe.steps)
+    warmup = recipe.warmup
     if step < warmup:
         return (step + 1) / warmup
     progress = (step - warmup) / max(1, recipe.steps - warmup)

@@ -43,6 +43,13 @@ class Training:
         self.step = 0
         self.tokens = 0
         self._window = _Window()
+        self._told: list[tuple[float, int, int]] = []
+
+    def take_told(self) -> list[tuple[float, int, int]]:
+        """Of each step since this was last asked: summed cross-entropy in nats, tokens predicted right, supervised
+        tokens."""
+        told, self._told = self._told, []
+        return told
 
     def run_to(self, step: int) -> Checkpoint:
         """Train until `step` optimizer steps are done and describe that point; `epoch` is left to who knows the data.
@@ -82,6 +89,7 @@ class Training:
         self._window.loss_sum += nats
         self._window.correct += correct
         self._window.tokens += supervised
+        self._told.append((nats, correct, supervised))
 
     def _seed(self) -> None:
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.step + (self.crew.rank << 48))
@@ -127,6 +135,7 @@ class Training:
             self._held.restore(optimizer, saved)
         self.step, self.tokens = state["step"], state["tokens"]
         self._window = _Window()
+        self._told = []
 
 
 class _Window:
