@@ -1,9 +1,11 @@
 """What a study of twelve runs that share their first steps costs, with branching and without; the records are the same.
 
 python benchmarks/branching.py [--base lab:weak] [--steps 24 48] [--items 20] [--seeds 3] [--jobs 1] [--rules]
+    [--adaptive]
 
 Two lengths of a warmup-stable-decay schedule by two places where the decay begins, over seeds; with `--rules` places by
-early stopping or none instead of lengths. Tokens are those of forward passes in training and those generated.
+early stopping or none instead of lengths. Tokens are those of forward passes in training and those generated. With
+`--adaptive` a third time, with branching and adaptive evaluation, and which verdicts of the claims differ then.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from triaxis.analyze import analyze
 from triaxis.cli.saving import told_saving
 from triaxis.execute.check import checked
 from triaxis.execute.conduct import conduct
@@ -24,7 +27,7 @@ from triaxis.study import Study, parse_study
 SPENT = ("train", "evaluate", "select")
 
 
-def study_of(args: argparse.Namespace) -> Study:
+def study_of(args: argparse.Namespace, adaptive: bool = False) -> Study:
     """Twelve runs with three seeds."""
     varied: dict[str, Any] = {"steps": list(args.steps)}
     if args.rules:
@@ -43,13 +46,27 @@ def study_of(args: argparse.Namespace) -> Study:
         },
         "seeds": args.seeds,
         "tasks": {"in_domain": ["chain"], "near_ood": ["words"], "far_ood": ["boolean", "pointer"]},
-        "evaluation": {"items": args.items},
+        "evaluation": {"items": args.items, **({"adaptive": True} if adaptive else {})},
         "selection": {"items": max(1, args.items // 2)},
     })  # fmt: skip
 
 
-def spent(study: Study, folder: Path, jobs: int, branching: bool) -> tuple[dict[str, int], float, str, str]:
-    """Tokens by phase that were really spent, seconds, the records' digest, the saving in words."""
+class Spent(NamedTuple):
+    """What a study took, and what came of it."""
+
+    tokens: dict[str, int]  # by phase, that were really spent
+    seconds: float
+    digest: str  # of the records
+    saved: str  # by branching, in words
+    verdicts: dict[str, str]  # by claim
+
+    @property
+    def total(self) -> int:
+        return sum(self.tokens.values())
+
+
+def spent(study: Study, folder: Path, jobs: int, branching: bool) -> Spent:
+    """Carry a study out."""
     began = time.perf_counter()
     with Store.create(folder, "", {"study": study.to_dict()}, study.settings) as store:
         ended = conduct(study, store, make_engine(jobs), branching=branching)
@@ -58,7 +75,9 @@ def spent(study: Study, folder: Path, jobs: int, branching: bool) -> tuple[dict[
         for cost in store.costs():
             sign, phase = (-1, cost.phase.removeprefix(SAVED)) if cost.phase.startswith(SAVED) else (1, cost.phase)
             tokens[phase] += sign * cost.tokens
-        return tokens, seconds, records_digest(store.table()), told_saving(study, store)
+        table = store.table()
+        verdicts = {verdict.claim: verdict.decision for verdict in analyze(table, study=study).verdicts}
+        return Spent(tokens, seconds, records_digest(table), told_saving(study, store), verdicts)
 
 
 def main() -> None:
@@ -70,17 +89,30 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--rules", action="store_true")
+    parser.add_argument("--adaptive", action="store_true")
     args = parser.parse_args()
     study, _ = checked(study_of(args))
     with tempfile.TemporaryDirectory() as folder:
-        found = {on: spent(study, Path(folder) / str(on), args.jobs, on) for on in (False, True)}
-    assert found[False][2] == found[True][2], "the records differ"
-    print(f"{len(study.runs())} runs; records equal (SHA-256 {found[True][2][:16]})")
-    for on, (tokens, seconds, _, _) in found.items():
-        told = ", ".join(f"{phase} {n:,}" for phase, n in tokens.items())
-        print(f"{'branching' if on else 'alone':<10} {sum(tokens.values()):>10,} tokens ({told}), {seconds:.0f} s")
-    alone, shared = (sum(found[on][0].values()) for on in (False, True))
-    print(f"ratio      {shared / alone:.3f}\nsaved: {found[True][3]}")
+        alone = spent(study, Path(folder) / "alone", args.jobs, False)
+        shared = spent(study, Path(folder) / "shared", args.jobs, True)
+        assert alone.digest == shared.digest, "the records differ"
+        print(f"{len(study.runs())} runs; records equal (SHA-256 {shared.digest[:16]})")
+        show("alone", alone, alone)
+        show("branching", shared, alone)
+        print(f"saved by branching: {shared.saved}")
+        if args.adaptive:
+            both = spent(checked(study_of(args, adaptive=True))[0], Path(folder) / "both", args.jobs, True)
+            show("branching and adaptive", both, alone)
+            differ = {c: (was, both.verdicts[c]) for c, was in alone.verdicts.items() if both.verdicts[c] != was}
+            tested = sum(decision != "not testable" for decision in alone.verdicts.values())
+            told = "; ".join(f"{claim} {was}, now {now}" for claim, (was, now) in differ.items()) or "none"
+            print(f"verdicts that differ, of {tested} tested: {told}")
+
+
+def show(name: str, one: Spent, alone: Spent) -> None:
+    """A line with what it took, and the ratio."""
+    told = ", ".join(f"{phase} {n:,}" for phase, n in one.tokens.items())
+    print(f"{name:<22} {one.total:>10,} tokens ({told}), {one.seconds:.0f} s, ratio {one.total / alone.total:.3f}")
 
 
 if __name__ == "__main__":
