@@ -105,7 +105,8 @@ def small(crew, *, rows=17, micro=3, packing=False, change=lambda model: None, *
 def resumed(crew, state, **settings):
     """The rest of `small`, from a state that it gave."""
     recipe = Recipe(steps=STEPS, **{"learning_rate": 1e-3, **settings})
-    training = Training(tiny(), of_rows(random_rows(17), 8, 3, crew), recipe, crew)
+    half = state["module"]["lm_head.weight"].dtype
+    training = Training(tiny().to(half), of_rows(random_rows(17), 8, 3, crew), recipe, crew)
     training.restore(state)
     return told([training.run_to(step) for step in range(CUT + 1, STEPS + 1)])
 
