@@ -20,7 +20,7 @@ from triaxis.types import RunFailed, TriaxisError
 
 CUT = 2  # the step at which states change hands
 STEPS = 4  # the third batch of an epoch is ragged
-RESUMED = ("adamw", "muon")
+RESUMED = {"adamw": {}, "muon": {"optimizer": "muon"}, "bfloat16": {}}
 SHARDINGS = ("ddp", "fsdp")
 
 
@@ -105,7 +105,8 @@ def small(crew, *, rows=17, micro=3, packing=False, change=lambda model: None, *
 def resumed(crew, state, **settings):
     """The rest of `small`, from a state that it gave."""
     recipe = Recipe(steps=STEPS, **{"learning_rate": 1e-3, **settings})
-    training = Training(tiny(), of_rows(random_rows(17), 8, 3, crew), recipe, crew)
+    half = state["module"]["lm_head.weight"].dtype
+    training = Training(tiny().to(half), of_rows(random_rows(17), 8, 3, crew), recipe, crew)
     training.restore(state)
     return told([training.run_to(step) for step in range(CUT + 1, STEPS + 1)])
 
@@ -163,6 +164,7 @@ CASES = {
     "sgd, clipped": lambda crew: small(crew, optimizer="sgd", gradient_clip=0.05, learning_rate=0.1),
     "sam": lambda crew: small(crew, sam_rho=0.05),
     "packed, dft": lambda crew: small(crew, packing=True, loss="dft", label_smoothing=0.1),
+    "bfloat16": lambda crew: small(crew, change=lambda model: model.to(torch.bfloat16)),
     "lora": lambda crew: small(crew, change=adapters, learning_rate=1e-2),
     "lora in bfloat16": lambda crew: small(crew, change=in_bfloat16, learning_rate=1e-2),
     "chunked, recomputed": lambda crew: chunked(crew, change=recomputed),
@@ -182,9 +184,9 @@ def here(crew, folder):
         for name, case in CASES.items():
             if (name, sharding) in TOGETHER:
                 found[f"{name} {sharding}"] = case(now)
-        for name in RESUMED:
+        for name, settings in RESUMED.items():
             state = torch.load(folder / f"{name}.pt", weights_only=True)
-            found[f"resumed {name} {sharding}"] = resumed(now, state, optimizer=name)
+            found[f"resumed {name} {sharding}"] = resumed(now, state, **settings)
         found[f"broken {sharding}"] = broken(now)
     found["adafactor ddp"] = small(replace(crew, sharding="ddp"), optimizer="adafactor")
     found["refused"] = refused(replace(crew, sharding="fsdp"))

@@ -32,7 +32,7 @@ from triaxis.study import parse_study
 from triaxis.types import TriaxisError
 
 TRIAXIS = str(Path(sys.executable).parent / "triaxis")
-RTOL = {"muon": 5e-4, "lora in bfloat16": 2e-3}  # they round to bfloat16, where one bit is a 256th
+RTOL = {"muon": 5e-4, "bfloat16": 5e-3, "lora in bfloat16": 2e-3}  # they round to bfloat16, where one bit is a 256th
 STUDY = {
     "name": "two",
     "model": {"base": "lab:weak"},
@@ -83,7 +83,7 @@ def together(alone, lab_rows, tmp_path_factory):
 def agree(found, wanted, rtol=1e-5):
     assert found["tokens"] == wanted["tokens"]
     np.testing.assert_allclose(found["losses"], wanted["losses"], rtol=rtol)
-    np.testing.assert_allclose(found["accuracy"], wanted["accuracy"], atol=0.02 if rtol > 1e-5 else 0)
+    np.testing.assert_allclose(found["accuracy"], wanted["accuracy"], atol=0.05 if rtol > 1e-5 else 0)
 
 
 def drift(found, wanted):
@@ -125,7 +125,7 @@ def test_two_processes_are_one(alone, together, name, sharding):
     assert found["losses"] == together[1][f"{name} {sharding}"]["losses"], "each knows the loss of them all"
     assert found["weights"].keys() == wanted["weights"].keys()
     for key, weight in found["weights"].items():
-        torch.testing.assert_close(weight, wanted["weights"][key], rtol=1e-3, atol=1e-3 if name in RTOL else 5e-5)
+        torch.testing.assert_close(weight, wanted["weights"][key], rtol=1e-3, atol=5e-3 if name in RTOL else 5e-5)
 
 
 def test_adafactor_is_one_in_copies_and_refused_in_pieces(alone, together):
@@ -151,14 +151,14 @@ def shapes(tree):
 
 
 @pytest.mark.parametrize("sharding", cases.SHARDINGS)
-@pytest.mark.parametrize("optimizer", cases.RESUMED)
-def test_a_state_goes_from_one_process_to_two_and_back(alone, together, optimizer, sharding):
-    rest = {key: alone[optimizer][key][cases.CUT :] for key in ("losses", "tokens", "accuracy")}
-    rtol = RTOL.get(optimizer, 1e-5)
-    agree(together[0][f"resumed {optimizer} {sharding}"], rest, rtol)
-    state = together[0][f"{optimizer} {sharding}"]["state"]
-    agree(cases.resumed(ALONE, state, optimizer=optimizer), rest, rtol)
-    assert shapes(state) == shapes(alone[optimizer]["state"]), "there is one kind of state"
+@pytest.mark.parametrize("name", cases.RESUMED)
+def test_a_state_goes_from_one_process_to_two_and_back(alone, together, name, sharding):
+    rest = {key: alone[name][key][cases.CUT :] for key in ("losses", "tokens", "accuracy")}
+    rtol = RTOL.get(name, 1e-5)
+    agree(together[0][f"resumed {name} {sharding}"], rest, rtol)
+    state = together[0][f"{name} {sharding}"]["state"]
+    agree(cases.resumed(ALONE, state, **cases.RESUMED[name]), rest, rtol)
+    assert shapes(state) == shapes(alone[name]["state"]), "there is one kind of state"
 
 
 def test_one_process_is_the_bare_loop_to_the_bit(lab_rows):

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map_only
 from triaxis.axes.optimization.batches import Batch
 from triaxis.axes.optimization.crew import Crew
 from triaxis.axes.optimization.losses import Summed, can_chunk, summed
+from triaxis.axes.optimization.masters import KEPT
 from triaxis.axes.optimization.recipe import Recipe
 from triaxis.types import TriaxisError
 
@@ -197,7 +198,9 @@ class InPieces(Held):
             }
             for place, of_one in state["state"].items()
         }
-        optimizer.load_state_dict({**state, "state": pieces})
+        half = [p for p in parameters if not isinstance(p, nn.Parameter)]  # copies in fp32 of weights in half precision
+        masters = {KEPT: [_piece(kept, p) for kept, p in zip(state.get(KEPT, ()), half, strict=False)]}
+        optimizer.load_state_dict({**state, "state": pieces, **(masters if KEPT in state else {})})
 
 
 def _moved(batch: Batch, device: torch.device | None) -> Batch:
