@@ -285,7 +285,8 @@ def between_conditions(asked: Asked, numbers: Sequence[Number], weights: Floats)
     counts = np.bincount(asked.cells.cell_of)
     least = np.bincount(asked.cells.cell_of, weights=[n.least for n in numbers]) / counts
     values = np.array([n.value for n in numbers])
-    fit = Contrasts(Units(values, asked.cells.cell_of, rows, numbers[0].strata if items else None, least))
+    strata = numbers[0].strata if items else None
+    fit = Contrasts(Units(values, asked.cells.cell_of, rows, strata, least, asked.trunks))
     if fit.df <= 0:
         return Answer(NotEstimable(ONE_SEED), n_runs=len(numbers))
     found = fit.estimate(weights)

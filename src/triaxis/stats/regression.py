@@ -55,18 +55,25 @@ class Regression:
         """The contrast of coefficients with HC3's variance (MacKinnon & White 1985, J. Econometrics 29:305).
 
         Each unit's squared residual stands for its variance, divided by (1 - leverage)². Items are crossed with units
-        as in `paired.crossed_variance`, the part that is unit x item taken from the residuals item by item.
+        as in `paired.crossed_variance`, the part that is unit x item taken from the residuals item by item. Units that
+        have their luck in common (`units.blocks`) are summed before they are squared.
         """
         solver, units = self._solver, self.units
         share = weights @ solver
-        spread = (share / (1 - self._leverage)) ** 2
+        spread = share / (1 - self._leverage)
         residual = units.values - self.x @ (solver @ units.values)
-        runs = Variance(float(spread @ residual**2) + float(share**2 @ self._pseudo()), float(self.df))
+        blocks = np.arange(len(share)) if units.blocks is None else np.unique(units.blocks, return_inverse=True)[1]
+        summed = np.bincount(blocks, weights=spread * residual)
+        runs = Variance(
+            float((summed**2).sum()) + float(share**2 @ self._pseudo()), float(min(self.df, max(1, blocks.max())))
+        )
         value = float(share @ units.values)
         if units.per_item is None or units.strata is None or not units.strata.estimable:
             return Estimate(value, runs, False)
         left = units.strata.scaled(units.per_item - self.x @ (solver @ units.per_item))
-        noise = float(spread @ (left * left).sum(axis=1))
+        rows = np.zeros((blocks.max() + 1, left.shape[1]))
+        np.add.at(rows, blocks, spread[:, None] * left)
+        noise = float((rows * rows).sum())
         return Estimate(value, crossed_variance(share @ units.per_item, noise, runs, units.strata), True)
 
     def _pseudo(self) -> Floats:
