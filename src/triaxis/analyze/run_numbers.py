@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from triaxis.analyze.contrasts import LEAST_VARIANCE, NEAR, NO_ERROR, ONE_SEED, Asked, base_of
+from triaxis.analyze.contrasts import LEAST_VARIANCE, NEAR, NO_ERROR, ONE_SEED, ONE_TRUNK, Asked, base_of
 from triaxis.analyze.design import Target
 from triaxis.analyze.estimands import Summary, at_steps, halves, responses, slope
 from triaxis.analyze.paths import NO_BASE, Path, by_condition, comparable
@@ -297,7 +297,9 @@ def between_conditions(asked: Asked, numbers: Sequence[Number], weights: Floats)
         return Answer(NotEstimable(NO_ERROR), n_runs=len(numbers))
     df = found.variance.df
     interval = t_interval(found.value, variance, df)
-    return Answer(interval, t_p_value(found.value, variance, df), df, variance, "run", len(numbers), found.items)
+    note = ONE_TRUNK if fit.meets(weights) else ""
+    p = t_p_value(found.value, variance, df)
+    return Answer(interval, p, df, variance, "run", len(numbers), found.items, note)
 
 
 def _of_bases(asked: Asked, numbers: Sequence[Number], share_of_cell: Floats) -> float:
