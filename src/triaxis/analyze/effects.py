@@ -20,7 +20,7 @@ from triaxis.analyze.contrasts import (
     summaries,
 )
 from triaxis.analyze.design import Cells, Target, targets
-from triaxis.analyze.ends import OWN_END, by_rule
+from triaxis.analyze.ends import BEFORE_ANY_END, OWN_END, by_rule
 from triaxis.analyze.estimands import Summary
 from triaxis.analyze.paths import Path
 from triaxis.stats.effects import Contrasts, Estimate, contrast
@@ -205,6 +205,8 @@ def _notes(
     low, high = extremes(asked, weights, estimand)
     if estimand == "gain" and RULE in target.factors:
         notes.append(OWN_END)
+    if estimand != "gain" and RULE in target.factors:
+        notes.append(BEFORE_ANY_END)
     if fit.meets(weights):
         notes.append(ONE_TRUNK)
     if len(target.factors) > 1 and scale == "points" and (low < 0.1 or high > 0.9):
