@@ -307,3 +307,31 @@ def test_no_two_of_three_seeds_choose_the_best_checkpoint_for_each_other():
     assert moved.diagonal().all()
     assert moved.sum() == 6  # its own number and one other
     assert not (moved & moved.T)[~np.eye(3, dtype=bool)].any()
+
+
+def _branched(schedules):
+    """Two rates, three seeds; each run is gone on with by these schedules, which change nothing."""
+    rng, seeds = np.random.default_rng(7), (1, 2, 3)
+    answers = {(rate, seed): rng.random(60) < rng.uniform(0.3, 0.7) for rate in FACTORS[LR] for seed in seeds}
+    runs = [(rate, name, seed) for rate in FACTORS[LR] for name in schedules for seed in seeds]
+
+    def score(run, step, item):
+        rate, _, seed = runs[run]
+        return answers[rate, seed][item] if step else item % 3 == 0
+
+    levels = {LR: lambda run: runs[run][0], "optimization.schedule": lambda run: runs[run][1]}
+    told = records(len(runs), 60, score, **levels)
+    told["seed"] = [runs[int(name[1:])][2] for name in told["run"]]
+    return analyze(make_table(told | {"group": ["far_ood"] * len(told["run"])}), claims=[])
+
+
+@pytest.mark.parametrize("estimand", ["gain", "mean", "best"])
+@pytest.mark.parametrize("scale", ["points", "logit"])
+def test_runs_that_share_their_first_steps_make_nothing_surer(estimand, scale):
+    once, thrice = (
+        find(_branched(schedules), (LR,), scale=scale, estimand=estimand)
+        for schedules in (("constant",), ("constant", "linear", "wsd"))
+    )
+    assert thrice.estimate.value == pytest.approx(once.estimate.value)
+    assert thrice.estimate.high - thrice.estimate.low >= once.estimate.high - once.estimate.low - 1e-9
+    assert "share their first steps" in thrice.note and "share" not in once.note

@@ -8,7 +8,7 @@ from triaxis.analyze.claims import load_claims, parse_claim, shipped_claims, who
 from triaxis.analyze.dense import build
 from triaxis.analyze.order import by_capability
 from triaxis.records.table import make_table
-from triaxis.simulate import Noise, study
+from triaxis.simulate import Measure, Noise, study
 from triaxis.simulate.trials import COMMON, settings_of, trial
 from triaxis.types import NotEstimable, TriaxisError
 
@@ -89,6 +89,20 @@ def test_bases_without_an_order_leave_capability_claims_untestable():
     assert verdicts["D5"].decision == verdicts["I7"].decision == "not testable"
     assert "think" in verdicts["D5"].reason
     assert verdicts["D3"].decision != "not testable"
+
+
+def _sharpness(course, levels):
+    """The verdict on O3 in a study of nothing whose second factor has these levels, twelve conditions."""
+    factors = {"optimization.learning_rate": [1e-4, 1e-3, 1e-2], course: levels}
+    measures = {"sharpness": Measure(start=8.0, scale="log", run_sd=0.3)}
+    found = analyze(study(**{**DEMO, "factors": factors, "measures": measures}).table)
+    return next(v for v in found.verdicts if v.claim == "O3")
+
+
+def test_conditions_that_branched_off_one_trunk_are_no_points_of_their_own():
+    verdict = _sharpness("optimization.schedule", ["constant", "linear", "cosine", "wsd"])
+    assert verdict.decision == "not testable" and "that branched off 3, whose luck they share" in verdict.reason
+    assert _sharpness("optimization.batch_size", [32, 64, 128, 256]).decision != "not testable"
 
 
 def test_one_seed_tests_no_claim():

@@ -633,7 +633,7 @@ def test_a_name_or_a_setting_that_does_not_exist():
         check_diagnostics(["gradientnorm"], {})
     with pytest.raises(TriaxisError, match="it has probes, seed, precision"):
         check_diagnostics([], {"hessian_trace": {"samples": 3}})
-    with pytest.raises(TriaxisError, match="it has each$"):
+    with pytest.raises(TriaxisError, match=r"it has each$"):
         check_diagnostics([], {"weight_distance": {"samples": 3}})
 
 

@@ -328,6 +328,13 @@ def test_the_answer_in_words_and_as_json(declared, asked):
     assert group["variances"]["run"]["source"].startswith("default")
 
 
+def test_where_runs_share_their_first_steps_the_power_is_told_as_the_most_it_can_be(declared, asked):
+    told = "optimization.schedule: runs of a seed that differ in nothing else share their first steps"
+    code, out, _ = asked(declared(optimization={"learning_rate": 1e-3, "schedule": ["constant", "linear"]}), "--json")
+    assert code == 0 and any(note.startswith(told) for note in json.loads(out)["notes"])
+    assert not any("share their first" in note for note in json.loads(asked(declared(), "--json")[1])["notes"])
+
+
 def test_one_seed_as_a_user_sees_it(declared, asked):
     code, out, _ = asked(declared(seeds=1), "--effect", "0.3")
     assert code == 0 and "these runs" in out and ONE_SEED.split(":")[0] in out

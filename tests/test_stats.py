@@ -179,6 +179,54 @@ def test_one_wild_cell_does_not_borrow_the_others_degrees_of_freedom():
     assert np.mean(false) < 0.09  # .14 with one variance for all
 
 
+def _false(weights, own, blocks, copies=3, draws=1500):
+    """How often nothing is called something: two kinds of runs, of each three seeds, each gone on with in `copies`."""
+    rng = np.random.default_rng(9)
+    cells, trunk = np.repeat(np.arange(2 * copies), 3), np.tile(np.arange(3), 2 * copies)
+    trunk = trunk + 3 * (cells // copies) if blocks else None
+    false = 0
+    for _ in range(draws):
+        y = rng.normal(size=(2, 1, 3)) + own * rng.normal(size=(2, copies, 3))
+        found = Contrasts(Units(y.ravel(), cells, None, None, 1e-9, trunk)).estimate(weights)
+        false += t_p_value(found.value, found.variance.value, found.variance.df) < 0.05
+    return false / draws
+
+
+@pytest.mark.parametrize("own", [0.0, 0.5])
+def test_runs_that_branched_off_one_trunk_are_no_replicates_of_each_other(own):
+    between = np.repeat([-1 / 3, 1 / 3], 3)
+    assert _false(between, own, blocks=True) < 0.06
+    assert _false(between, own, blocks=False) > 0.15  # what the trunk does
+
+
+def test_branches_against_each_other_are_told_apart_no_more_often_than_that():
+    assert _false(np.tile([-1.0, 0.5, 0.5], 2), 0.5, blocks=True) < 0.06
+    assert _false(np.tile([-1.0, 0.0, 1.0], 2), 0.5, blocks=True) < 0.06
+
+
+def test_blocks_change_nothing_where_no_unit_shares_its_own():
+    rng = np.random.default_rng(2)
+    x, cells, strata = rng.random((8, 12)), np.repeat(np.arange(4), 2), Strata.one(12)
+    weights = np.array([0.5, 0.5, -0.5, -0.5])
+    one, other = (
+        Contrasts(Units(x.mean(axis=1), cells, x, strata, 1e-4, blocks)).estimate(weights)
+        for blocks in (None, np.arange(8))
+    )
+    assert one == other
+
+
+def test_what_copies_of_runs_come_to_is_what_one_of_each_comes_to():
+    rng = np.random.default_rng(5)
+    x, strata = rng.random((6, 40)), Strata.one(40)
+    once = Contrasts(Units(x.mean(axis=1), np.repeat([0, 1], 3), x, strata, 1e-4)).estimate(np.array([-1.0, 1.0]))
+    cells = np.concatenate([np.repeat([0, 1], 3), np.repeat([2, 3], 3)])
+    twice = Units(np.tile(x.mean(axis=1), 2), cells, np.tile(x, (2, 1)), strata, 1e-4, np.tile(np.arange(6), 2))
+    found = Contrasts(twice).estimate(np.array([-0.5, 0.5, -0.5, 0.5]))
+    assert found.value == pytest.approx(once.value)
+    assert found.variance.value == pytest.approx(once.variance.value)
+    assert found.variance.df <= once.variance.df + 1e-9
+
+
 def test_one_run_a_cell_has_no_error():
     fit = Contrasts(Units(np.arange(4.0), np.arange(4), None, None))
     with pytest.raises(ValueError, match="no degree of freedom"):

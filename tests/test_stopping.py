@@ -7,7 +7,7 @@ import pytest
 
 from retention_cases import Inline, Killed, conducted, study
 from triaxis.analyze import analyze
-from triaxis.analyze.ends import OWN_END
+from triaxis.analyze.ends import BEFORE_ANY_END, OWN_END
 from triaxis.axes.data import check_apart, training_set
 from triaxis.execute import run as room
 from triaxis.execute.check import check_selection, checked
@@ -265,6 +265,8 @@ def test_what_a_rule_hands_over_is_compared_with_what_it_spared():
         e for e in found.effects if (e.estimand, e.scale, e.group) == ("gain", "points", "far_ood") and e.n_runs == 6
     )
     assert effect.contrast == "none - in_domain" and effect.estimate.high < -0.2 and OWN_END in effect.note
+    for each in (e for e in found.effects if e.n_runs == 6):
+        assert (BEFORE_ANY_END in each.note) == (each.estimand in ("mean", "best")), each
     stopping = {f.quantity: f for f in found.findings if f.question == "stopping"}
     ended = stopping["step at which its rule ended a run"]
     assert ended.estimate.value == pytest.approx(112 / 3) and ended.note == "runs ended at steps 32, 32, 48"

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from triaxis.integrations.trackers import destination
-from triaxis.integrations.trackers.points import Answer, values_of
+from triaxis.integrations.trackers.points import Answer, of_rows, values_of
 from triaxis.integrations.trackers.sending import Sender
 from triaxis.records import Store
 from triaxis.types import Checkpoint, NotEstimable, Reading, TriaxisError
@@ -282,6 +282,15 @@ def test_a_failed_tracker_fails_the_command_for_it(finished: tuple[Path, list[st
 
 
 # -- what is sent -----------------------------------------------------------------------------------------------------
+
+
+def test_of_an_adaptive_evaluation_the_pilot_is_sent() -> None:
+    """What was asked beyond it was asked because of what was answered: its mean leans outward."""
+    row = {"group": "in_domain", "task": "chain", "mode": "default", "outcome": "correct", "response_tokens": 3}
+    rows = [{**row, "item": str(i), "score": float(i < 2), "pilot": i < 4} for i in range(8)]
+    assert values_of(Checkpoint(3, 0), of_rows(rows), {})["score/in_domain"] == 0.5
+    plain = [{name: value for name, value in each.items() if name != "pilot"} for each in rows]
+    assert values_of(Checkpoint(3, 0), of_rows(plain), {})["score/in_domain"] == 0.25
 
 
 def test_known_values_of_a_checkpoint() -> None:

@@ -12,9 +12,10 @@ import numpy as np
 from triaxis.analyze.design import Cells, make_cells
 from triaxis.analyze.estimands import Summary, at_steps, best_of_others, looked_at, responses, slope, summarise
 from triaxis.analyze.paths import Path
-from triaxis.stats.effects import Contrasts, Estimate, Units
+from triaxis.stats.effects import Contrasts, Estimate, Ints, Units
 from triaxis.stats.intervals import Floats, t_interval
 from triaxis.stats.paired import Strata
+from triaxis.study.axes import COURSE
 from triaxis.types import Estimand, Interval, NotEstimable, Scale
 
 ONE_SEED = "one seed a condition: nothing tells the factor from the seed; run each condition with two or more seeds"
@@ -23,6 +24,7 @@ NO_ERROR = "the runs do not vary and there is no n_items: the error is not known
 NO_COMMON_STEP = "the runs share no trained checkpoint: their best and their mean can't be compared"
 CELL_CEILING = "not testable: ceiling (a condition is at 0 or 1 in every run)"
 BASE_CEILING = "not testable: ceiling (a base with fewer than 3 right or wrong responses has no logit to speak of)"
+ONE_TRUNK = "runs of a seed that differ in their course alone share their first steps: no replicates of each other"
 NEAR = 3.0  # responses; with fewer the half that is added to them makes the logit
 LEAST_VARIANCE = 1e-18  # below it is rounding
 
@@ -45,6 +47,20 @@ class Asked:
     def step(self) -> int | None:
         ends = {path.steps[-1] for path in self.paths}
         return ends.pop() if len(ends) == 1 else None
+
+    @cached_property
+    def trunks(self) -> Ints | None:
+        """For each run the number of what it may have branched from: runs of one base, data, optimizer and seed, whose
+        course alone differs, share their first steps, and with them their luck. None where no seeds are told.
+        """
+        if not any(path.seed for path in self.paths):
+            return None
+        numbers: dict[tuple[object, ...], int] = {}
+        of = []
+        for path in self.paths:
+            read = sorted(((name, v) for name, v in path.condition.items() if name not in COURSE), key=str)
+            of.append(numbers.setdefault((path.source, path.base, path.seed, *read), len(numbers)))
+        return np.array(of, dtype=np.int64)
 
     @property
     def n_bases(self) -> int:
@@ -96,7 +112,7 @@ def fit_runs(
         per_item = np.array([s.per_item for s in of_runs if s.per_item is not None])
     strata = asked.paths[0].strata
     values = np.array([s.value for s in of_runs])
-    fit = Contrasts(Units(values, asked.cells.cell_of, per_item, strata, least(asked, estimand, scale)))
+    fit = Contrasts(Units(values, asked.cells.cell_of, per_item, strata, least(asked, estimand, scale), asked.trunks))
     return fit if fit.df > 0 else NotEstimable(ONE_SEED)
 
 

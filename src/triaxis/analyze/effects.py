@@ -11,6 +11,7 @@ from triaxis.analyze.contrasts import (
     BASE_CEILING,
     LEAST_VARIANCE,
     NO_ERROR,
+    ONE_TRUNK,
     Asked,
     extremes,
     fit_runs,
@@ -19,7 +20,7 @@ from triaxis.analyze.contrasts import (
     summaries,
 )
 from triaxis.analyze.design import Cells, Target, targets
-from triaxis.analyze.ends import OWN_END, by_rule
+from triaxis.analyze.ends import BEFORE_ANY_END, OWN_END, by_rule
 from triaxis.analyze.estimands import Summary
 from triaxis.analyze.paths import Path
 from triaxis.stats.effects import Contrasts, Estimate, contrast
@@ -187,7 +188,7 @@ def effect(
         p=t_p_value(found.value, found.variance.value, found.variance.df),
         item_pool=ITEMS_LIKE_THESE if found.items else THIS_POOL,
         method=_method(scale, found),
-        note="; ".join(_notes(asked, target, weights, scale, estimand, fit.counts)),
+        note="; ".join(_notes(asked, target, weights, scale, estimand, fit)),
     )
 
 
@@ -198,12 +199,16 @@ def _method(scale: Scale, found: Estimate) -> str:
 
 
 def _notes(
-    asked: Asked, target: Target, weights: Floats, scale: Scale, estimand: Estimand, counts: Floats
+    asked: Asked, target: Target, weights: Floats, scale: Scale, estimand: Estimand, fit: Contrasts
 ) -> list[str]:
-    notes = []
+    notes, counts = [], fit.counts
     low, high = extremes(asked, weights, estimand)
     if estimand == "gain" and RULE in target.factors:
         notes.append(OWN_END)
+    if estimand != "gain" and RULE in target.factors:
+        notes.append(BEFORE_ANY_END)
+    if fit.meets(weights):
+        notes.append(ONE_TRUNK)
     if len(target.factors) > 1 and scale == "points" and (low < 0.1 or high > 0.9):
         notes.append("ceiling")
     if assumes := asked.cells.assumes(target.factors):

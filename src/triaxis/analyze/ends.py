@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 OWN_END = "each run at its own end, as its rule hands it over: that holds what the steps left out would have done"
 
+BEFORE_ANY_END = "at the checkpoints that all runs have, before the first ended: what a rule does is not in it"
+
 
 def by_rule(path: Path) -> bool:
     """Whether a run may end before its last step by a rule of early stopping."""

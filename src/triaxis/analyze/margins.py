@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from triaxis.analyze.bases import ENOUGH_BASES
-from triaxis.analyze.contrasts import Asked, extremes, fit_runs, interval_of, summaries
+from triaxis.analyze.contrasts import ONE_TRUNK, Asked, extremes, fit_runs, interval_of, summaries
 from triaxis.analyze.design import Cells, level_text
 from triaxis.analyze.effects import ITEMS_LIKE_THESE, ONE_RUN, SCALES, THIS_POOL
 from triaxis.stats.effects import Contrasts, Estimate
@@ -122,18 +122,20 @@ class Fitted:
             item_pool=ITEMS_LIKE_THESE if found.items else THIS_POOL,
             method=method(self.scale, found),
         )
-        return noted(here, *self._notes(head, weights, self.fit.counts, bounded))
+        return noted(here, *self._notes(head, weights, self.fit, bounded))
 
-    def _notes(self, head: Finding, weights: Floats, counts: Floats, bounded: bool) -> list[str]:
+    def _notes(self, head: Finding, weights: Floats, fit: Contrasts, bounded: bool) -> list[str]:
         low, high = extremes(self.asked, weights, self.estimand)
         notes = ["ceiling"] if bounded and self.scale == "points" and (low < 0.1 or high > 0.9) else []
+        if fit.meets(weights):
+            notes.append(ONE_TRUNK)
         if head.sampled != "run":
             bases = [f"{name} {level_text(level)}" for name, level in head.within.items() if name.startswith("model.")]
             of = ", ".join(bases) if bases else f"these {self.asked.n_bases} bases, not of bases like them"
             notes.append(f"speaks of {of}")
         elif self.asked.n_bases >= ENOUGH_BASES:
             notes.append(f"over these {self.asked.n_bases} bases: says nothing of other bases")
-        if (counts[weights != 0] == 1).any():
+        if (fit.counts[weights != 0] == 1).any():
             notes.append(ONE_RUN)
             if self.estimand == "best":
                 notes.append(f"one seed: holds the luck of the best of {len(self.asked.common_steps)} checkpoints")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from triaxis.analyze.contrasts import LEAST_VARIANCE, NEAR, NO_ERROR, ONE_SEED, Asked, base_of
+from triaxis.analyze.contrasts import LEAST_VARIANCE, NEAR, NO_ERROR, ONE_SEED, ONE_TRUNK, Asked, base_of
 from triaxis.analyze.design import Target
 from triaxis.analyze.estimands import Summary, at_steps, halves, responses, slope
 from triaxis.analyze.paths import NO_BASE, Path, by_condition, comparable
@@ -285,7 +285,8 @@ def between_conditions(asked: Asked, numbers: Sequence[Number], weights: Floats)
     counts = np.bincount(asked.cells.cell_of)
     least = np.bincount(asked.cells.cell_of, weights=[n.least for n in numbers]) / counts
     values = np.array([n.value for n in numbers])
-    fit = Contrasts(Units(values, asked.cells.cell_of, rows, numbers[0].strata if items else None, least))
+    strata = numbers[0].strata if items else None
+    fit = Contrasts(Units(values, asked.cells.cell_of, rows, strata, least, asked.trunks))
     if fit.df <= 0:
         return Answer(NotEstimable(ONE_SEED), n_runs=len(numbers))
     found = fit.estimate(weights)
@@ -296,7 +297,9 @@ def between_conditions(asked: Asked, numbers: Sequence[Number], weights: Floats)
         return Answer(NotEstimable(NO_ERROR), n_runs=len(numbers))
     df = found.variance.df
     interval = t_interval(found.value, variance, df)
-    return Answer(interval, t_p_value(found.value, variance, df), df, variance, "run", len(numbers), found.items)
+    note = ONE_TRUNK if fit.meets(weights) else ""
+    p = t_p_value(found.value, variance, df)
+    return Answer(interval, p, df, variance, "run", len(numbers), found.items, note)
 
 
 def _of_bases(asked: Asked, numbers: Sequence[Number], share_of_cell: Floats) -> float:

@@ -64,7 +64,7 @@ def power(
         of_bases = trait_terms(conditions, traits[own[0]], sampling, variances, question, names)
         of_runs = () if of_bases and names else plan_terms(cells, terms, sampling, variances, question, names)
         found.append(GroupPower(own, sampling, variances, (*of_runs, *of_bases)))
-    notes += _notes(declared, any(traits.values()))
+    notes += _notes(declared, cells.factors, any(traits.values()))
     if as_json:
         print(json.dumps(document(declared, question, found, notes), indent=1, allow_nan=False))
         return
@@ -180,14 +180,22 @@ def _evidence(pilot: Path) -> Evidence:
     return found[0]
 
 
-def _notes(study: Study, traits: bool) -> list[str]:
+def _notes(study: Study, factors: Sequence[str], traits: bool) -> list[str]:
     from triaxis.analyze.bases import ENOUGH_BASES
+    from triaxis.study.axes import COURSE
     from triaxis.study.identify import ONE_SEED
 
     notes = [ONE_SEED] if len(study.seeds) == 1 else []
     if len(study.seeds) == 2:
         notes.append(
             "two seeds a condition: the error has few degrees of freedom, and much of the power goes into that"
+        )
+    course = [name for name in factors if name in COURSE]
+    if course and len(factors) > 1:
+        notes.append(
+            f"{', '.join(course)}: runs of a seed that differ in nothing else share their first steps and are no "
+            "replicates of each other; what averages over them is planned as if they were, so its power is the most "
+            "that it can be"
         )
     n_bases = len({str(c.settings["model.base"]) for c in study.conditions()})
     if n_bases >= ENOUGH_BASES and not traits:

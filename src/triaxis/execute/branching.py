@@ -10,15 +10,9 @@ from dataclasses import dataclass
 from itertools import count
 
 from triaxis.study import Run
+from triaxis.study.axes import COURSE
 
 SHARED = "shared-"  # before the name of a part
-UNREAD = frozenset(  # settings that no step reads but through its rate, or that only say when to look or to end
-    f"optimization.{key}"
-    for key in (
-        "schedule", "warmup_ratio", "warmup_steps", "decay_start", "final_ratio", "steps", "epochs", "early_stopping",
-        "stopping_patience", "smallest_improvement", "stable_length",
-    )
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ def parts_of(runs: Sequence[Run]) -> list[Part]:
     """
     alike: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        read = {name: level for name, level in run.condition.settings.items() if name not in UNREAD}
+        read = {name: level for name, level in run.condition.settings.items() if name not in COURSE}
         alike[json.dumps([run.seed, read], sort_keys=True)].append(run)
     return [part for own in alike.values() if len(own) > 1 for part in _parts(own, 0, None)]
 

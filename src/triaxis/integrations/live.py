@@ -46,9 +46,10 @@ def standing(table: Table, run: str, step: int, records: Sequence[Record]) -> st
             early.append(_course(found))
             reason = "its base is not measured" if found.dip.reason == NO_BASE else found.dip.reason
         elif claimed := claim(found):
-            words = f"{claimed[0]}, P {_probability(claimed[1])} ({_course(found)})"
-            others = [other for other in groups if other.run != run and _alike(other, path)]
             fallen = claimed[0] in (IN_DIP, BELOW)
+            limit = _if_it_wanders(path, noises, claimed) if fallen else ""
+            words = f"{claimed[0]}, P {_probability(claimed[1])} ({_course(found)}{limit})"
+            others = [other for other in groups if other.run != run and _alike(other, path)]
             told.append(words + (_of_others([_read(other, noises) for other in others], step) if fallen else ""))
         else:
             unsure.append(f"{_course(found)}: {_likeliest(found)}")
@@ -75,6 +76,19 @@ def _read(path: Path, noises: Noises) -> Trajectory:
     if noise.source == "seeds":
         return run_trajectory(path, noise)
     return run_trajectory(path, *(SeedNoise(wander, 0.0, noise.source) for wander in WANDERS))
+
+
+def _if_it_wanders(path: Path, noises: Noises, claimed: tuple[str, float]) -> str:
+    """What a fall's probability is where checkpoints wander the most that they may: averaged over less, it is said too
+    surely of runs that do (benchmarks/live.py). Empty where seeds tell how far they wander.
+    """
+    if noises.of(path).source == "seeds":
+        return ""
+    found = run_trajectory(path, SeedNoise(max(WANDERS), 0.0, "default"))
+    p = (found.in_dip_probability if claimed[0] == IN_DIP else found.below_probability) or 0.0
+    return (
+        f"; P {_probability(p)} if its checkpoints wander by {100 * max(WANDERS):g} points, which one seed can't tell"
+    )
 
 
 def claim(found: Trajectory) -> tuple[str, float] | None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from triaxis.stats.intervals import Floats, satterthwaite
 from triaxis.stats.paired import Strata, Variance, crossed_variance
@@ -121,6 +124,7 @@ class Units:
     per_item: Floats | None
     strata: Strata | None
     pseudo: float | Floats = 0.0
+    blocks: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,10 @@ class Contrasts:
     nothing): pooled, a contrast that one wild cell dominates would be given the degrees of freedom of all
     (measured: 14 % false at 5 %). Welch's way: degrees of freedom by Satterthwaite over the cells. A cell with
     one unit borrows the variance of the widest other cell, and its degrees of freedom: it may be as wild.
+
+    Where units of several cells have their luck in common, a mean over these cells is no surer for them: what counts
+    is one number a block (with three copies of each run 26 % false at 5 %). Of one cell minus another, luck
+    in common is not taken out: that errs to the safe side, and three seeds tell too little of how much there is.
     """
 
     def __init__(self, units: Units) -> None:
@@ -166,23 +174,109 @@ class Contrasts:
         """
         units = self.units
         assert units.per_item is not None and units.strata is not None
-        cell_items = np.zeros((len(self.counts), units.per_item.shape[1]))
-        np.add.at(cell_items, units.cells, units.per_item)
-        z = units.strata.scaled(units.per_item - (cell_items / self.counts[:, None])[units.cells])
+        z = units.strata.scaled(units.per_item - self._cell_items[units.cells])
         return self._within((z * z).sum(axis=1))[self.lender]
+
+    @cached_property
+    def _cell_items(self) -> Floats:
+        """The mean of each cell item by item."""
+        units = self.units
+        assert units.per_item is not None
+        sums = np.zeros((len(self.counts), units.per_item.shape[1]))
+        np.add.at(sums, units.cells, units.per_item)
+        return np.asarray(sums / self.counts[:, None], dtype=np.float64)
 
     def estimate(self, weights: Floats) -> Estimate:
         """The contrast with `weights` over cells. Raises ValueError without residual degrees of freedom."""
         if not self.df:
             raise ValueError("one unit a cell: no degree of freedom")
         value = float(weights @ self.means)
-        share = weights**2 / self.counts
-        parts = share * self.residual
-        lent = np.bincount(self.lender, weights=parts, minlength=len(parts))  # borrowed parts are no new evidence
-        df = satterthwaite(lent.tolist(), (self.counts - 1).tolist())
-        runs = Variance(float(parts.sum()), min(df, float(self.df)))
+        runs, residual = self.of_runs(weights)
         units = self.units
         if units.per_item is None or units.strata is None or not self.crossed:
             return Estimate(value, runs, False)
         item_contrast = (weights / self.counts)[units.cells] @ units.per_item
-        return Estimate(value, crossed_variance(item_contrast, float(share @ self.noise), runs, units.strata), True)
+        return Estimate(value, crossed_variance(item_contrast, residual, runs, units.strata), True)
+
+    def of_runs(self, weights: Floats) -> tuple[Variance, float]:
+        """A contrast's variance between units, and the part of it that is unit x item."""
+        share = weights**2 / self.counts
+        parts, noise = share * self.residual, share * self.noise
+        shared: list[_Sum] = []
+        for cells in self.sharing:
+            if found := self._over_blocks(cells, weights):
+                shared.append(found)
+                parts[cells] = noise[cells] = 0.0
+        lent = np.bincount(self.lender, weights=parts, minlength=len(parts))  # borrowed parts are no new evidence
+        variances = [*lent.tolist(), *(each.variance for each in shared)]
+        df = satterthwaite(variances, [*(self.counts - 1).tolist(), *(each.df for each in shared)])
+        return (
+            Variance(float(sum(variances)), min(df, float(self.df))),
+            float(noise.sum()) + sum(each.noise for each in shared),
+        )
+
+    @cached_property
+    def sharing(self) -> list[Ints]:
+        """The sets of cells that blocks join, of two cells or more."""
+        if self.units.blocks is None:
+            return []
+        _, blocks = np.unique(self.units.blocks, return_inverse=True)
+        n = len(self.counts)
+        joined = coo_matrix((np.ones(len(blocks)), (self.units.cells, n + blocks)), shape=(n + blocks.max() + 1,) * 2)
+        of = connected_components(joined, directed=False)[1][:n]
+        return [cells for part in np.unique(of) if len(cells := np.flatnonzero(of == part)) > 1]
+
+    def meets(self, weights: Floats) -> bool:
+        """Whether a contrast takes several units with luck in common."""
+        blocks = self.units.blocks
+        if blocks is None:
+            return False
+        used = blocks[weights[self.units.cells] != 0]
+        return len(np.unique(used)) < len(used)
+
+    def _over_blocks(self, cells: Ints, weights: Floats) -> _Sum | None:
+        """What these cells add to a contrast, a number a block; None where no block is met twice on one side."""
+        units = self.units
+        assert units.blocks is not None
+        used = np.flatnonzero(np.isin(units.cells, cells) & (weights[units.cells] != 0))
+        if not len(used):
+            return None
+        _, block = np.unique(units.blocks[used], return_inverse=True)
+        cell = units.cells[used]
+        each = (weights / self.counts)[cell]
+
+        def summed(of_units: Floats) -> Floats:
+            return np.bincount(block, weights=of_units).astype(np.float64)
+
+        if max(np.bincount(block[each > 0], minlength=1).max(), np.bincount(block[each < 0], minlength=1).max()) < 2:
+            return None
+        if (self.counts[cell] == 1).any():  # nothing tells how much is shared: all of it
+            spread = np.abs(each) * np.sqrt(self.residual[cell])
+            most = summed(np.where(each > 0, spread, 0.0)) ** 2 + summed(np.where(each < 0, spread, 0.0)) ** 2
+            own = self.counts[cell] > 1
+            df = float((self.counts[self.lender[cell]] - 1).min())
+            noise = np.where(own, each**2 * self.noise[cell], 0.0)
+            return _Sum(float(most.sum()), df, float(noise.sum()))
+        each = each * np.sqrt(self.counts[cell] / (self.counts[cell] - 1))
+        least = summed((weights / self.counts)[cell] * np.sqrt(np.broadcast_to(units.pseudo, self.counts.shape)[cell]))
+        variance = float((summed(each * (units.values[used] - self.means[cell])) ** 2).sum() + (least**2).sum())
+        parts = (weights**2 / self.counts * self.residual)[np.unique(cell)]
+        df = min(satterthwaite(parts.tolist(), (self.counts[np.unique(cell)] - 1).tolist()), float(block.max()))
+        return _Sum(variance, df, self._noise_of(used, block, each) if self.crossed else 0.0)
+
+    def _noise_of(self, used: Ints, block: Ints, each: Floats) -> float:
+        """The part of a sum over blocks that is unit x item."""
+        units = self.units
+        assert units.per_item is not None and units.strata is not None
+        rows = np.zeros((block.max() + 1, units.per_item.shape[1]))
+        np.add.at(rows, block, each[:, None] * (units.per_item - self._cell_items[units.cells])[used])
+        return float((units.strata.scaled(rows) ** 2).sum())
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """What cells with luck in common add to a contrast: variance between blocks, its part that is unit x item."""
+
+    variance: float
+    df: float
+    noise: float

@@ -130,8 +130,12 @@ def joint_errors(fit: Contrasts, weights: Sequence[Floats], draws: int, rng: np.
     parts = (shares**2).sum(axis=0) * variances
     lent = np.bincount(fit.lender, weights=parts, minlength=len(parts))
     df = min(satterthwaite(lent.tolist(), (fit.counts - 1).tolist()), float(fit.df))
+    alone, of_runs = shares**2 @ variances, [fit.of_runs(row) for row in shares]
+    wider = np.array([max(1.0, found.value / own) for (found, _), own in zip(of_runs, alone, strict=True)])
+    if (wider > 1).any():  # runs that share a trunk are no new evidence
+        df = min(df, satterthwaite([found.value for found, _ in of_runs], [found.df for found, _ in of_runs]))
     stretch = np.sqrt(df / rng.chisquare(df, draws))[:, None]
-    errors = (rng.standard_normal((draws, len(variances))) * np.sqrt(variances) * stretch) @ shares.T
+    errors = (rng.standard_normal((draws, len(variances))) * np.sqrt(variances) * stretch) @ shares.T * np.sqrt(wider)
     units = fit.units
     if fit.crossed and units.per_item is not None and units.strata is not None:
         each = (shares / fit.counts)[:, units.cells] @ units.per_item

@@ -82,6 +82,16 @@ UNHEARD: Mapping[str, tuple[str, ...]] = {  # by which schedules
     "final_ratio": ("constant",),
 }
 
+# What no step reads but through its rate, or that only says when to look or to end: runs of one seed that differ in
+# nothing else train the same first steps, or nearly.
+COURSE = frozenset(
+    f"optimization.{key}"
+    for key in (
+        "schedule", "warmup_ratio", "warmup_steps", "decay_start", "final_ratio", "steps", "epochs", "early_stopping",
+        "stopping_patience", "smallest_improvement", "stable_length",
+    )
+)  # fmt: skip
+
 RULE = "optimization.early_stopping"
 NO_RULE = "none"
 RULE_HEARS: Mapping[str, tuple[str, ...]] = {  # which rules read a setting

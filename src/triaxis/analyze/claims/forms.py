@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from math import log2
@@ -21,6 +21,7 @@ from triaxis.analyze.questions.capability import capability_against_size
 from triaxis.analyze.questions.emergence import threshold_verdict
 from triaxis.analyze.questions.optimum import NO_PARABOLA, Curve, in_doublings, optimum_of, shift_of
 from triaxis.stats.intervals import CONFIDENCE, Floats, t_tail
+from triaxis.study.axes import COURSE
 from triaxis.types import Level, NotEstimable
 
 NOT_A_PARABOLA = NO_PARABOLA.partition(":")[0]
@@ -92,13 +93,14 @@ def _unequal(asking: Asking, kinds: Mapping[str, Level], pole: Pole) -> str:
 def association(asking: Asking) -> Reading | NotEstimable:
     """The slope of a condition's gain on log2 of its sharpness: what goes along, whatever brings it about.
 
-    Within bases, each with a level of its own: a base is measured once, and its luck is in all its conditions.
+    Within bases, each with a level of its own: a base is measured once, and its luck is in all its conditions. So is a
+    trunk's in those that branched off it: their residuals are summed before they are squared, where that is wider.
     """
     asked = asking.asked
     summaries = run_summaries(asking)
     if isinstance(summaries, NotEstimable):
         return summaries
-    points: dict[tuple[object, ...], list[tuple[float, float]]] = defaultdict(list)
+    points: dict[tuple[tuple[object, ...], int], list[tuple[float, float]]] = defaultdict(list)
     for path, number, cell in zip(asked.paths, summaries, asked.cells.cell_of, strict=True):
         sharpness = float(path.measures["sharpness"][-1])
         if not sharpness > 0:
@@ -118,11 +120,32 @@ def association(asking: Asking) -> Reading | NotEstimable:
     if df < 1:
         return NotEstimable("one condition a base: nothing tells sharpness from the base")
     slope = float(x @ y / spread)
-    variance = float(((y - slope * x) ** 2).sum()) / df / spread
+    left = y - slope * x
+    variance = float((left**2).sum()) / df / spread
+    trunks = _trunks(asked, list(points))
+    apart = len(set(trunks))
+    if apart < len(x):
+        if apart < ENOUGH_CONDITIONS:
+            few = f"here {len(points)} that branched off {apart}, whose luck they share"
+            return NotEstimable(f"an association over conditions needs {ENOUGH_CONDITIONS} of them, {few}")
+        summed = np.array([(x * left)[[t == trunk for t in trunks]].sum() for trunk in set(trunks)])
+        variance = max(variance, float((summed**2).sum()) * apart / (apart - 1) / spread**2)
+        df = min(df, apart - 1)
     if variance < LEAST_VARIANCE:
         return NotEstimable(NO_ERROR)
     told = f"gain per doubling of sharpness over {len(x)} conditions, within bases"
     return Reading(slope, variance, df, len(asked.paths), told, f"least squares over condition means, t with {df} df")
+
+
+def _trunks(asked: Asked, points: Sequence[tuple[tuple[object, ...], int]]) -> list[object]:
+    """For each base and condition what its runs may have branched from; itself where no seeds are told."""
+    if asked.trunks is None:
+        return list(points)
+    first = {(base_of(path), int(cell)): path for path, cell in zip(asked.paths, asked.cells.cell_of, strict=True)}
+    return [
+        (point[0], *sorted(((n, v) for n, v in first[point].condition.items() if n not in COURSE), key=str))
+        for point in points
+    ]
 
 
 def peak(asking: Asking) -> Reading | NotEstimable:

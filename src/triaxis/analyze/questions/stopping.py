@@ -79,5 +79,5 @@ def _against_none(
         else:
             answer = between_conditions(asked, numbers, weights)
         answer = as_ratio(answer) if unit == "ratio" else answer
-        found.append(replace(answer.told(finding, f"{quantity.partition(',')[0]}, Welch"), note=OWN_END))
+        found.append(answer.told(replace(finding, note=OWN_END), f"{quantity.partition(',')[0]}, Welch"))
     return found

@@ -243,7 +243,8 @@ def units_of(asked: Asked, scale: Scale) -> Units | NotEstimable:
         return NotEstimable(CELL_CEILING)
     per_item = np.array([s.per_item for s in of_runs]) if asked.shared_items else None
     pseudo = least(asked, "gain", scale)[asked.cells.cell_of]
-    return Units(np.array([s.value for s in of_runs]), asked.cells.cell_of, per_item, asked.paths[0].strata, pseudo)
+    values = np.array([s.value for s in of_runs])
+    return Units(values, asked.cells.cell_of, per_item, asked.paths[0].strata, pseudo, asked.trunks)
 
 
 def _surface(asked: Asked, scale: Scale) -> list[Finding]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TRAINED = ("loss", "token_accuracy", "epoch", "tokens")
 USUAL = "default"  # a mode that is not named
+COUNTED = ("group", "task", "mode", "item", "score", "outcome", "response_tokens", "pilot")  # columns of a folder
 
 
 class Answer(NamedTuple):
@@ -39,14 +40,18 @@ class Sent(NamedTuple):
 
 
 def of_records(records: Iterable[Record]) -> Iterator[Answer]:
-    """What counts of records as they come from a run."""
+    """What counts of records as they come from a run: of an adaptive evaluation the pilot, which no answer chose."""
     for r in records:
+        if r.pilot is False:
+            continue
         yield Answer(r.group, r.task, r.mode, r.item, r.score, r.outcome == Outcome.TRUNCATED, r.response_tokens)
 
 
 def of_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[Answer]:
-    """What counts of records as a folder holds them."""
+    """What counts of records as a folder holds them, as `of_records`."""
     for r in rows:
+        if r.get("pilot") is False:
+            continue
         cut = r["outcome"] == Outcome.TRUNCATED
         yield Answer(r["group"], r["task"], r["mode"], r["item"], r["score"], cut, r["response_tokens"])
 
@@ -144,7 +149,7 @@ def kept(store: Store, runs: Mapping[str, tuple[Tracked, str]]) -> Kept:
     found = Kept({}, [])
     own: dict[str, list[Sent]] = {name: [] for name in runs}
     for part in sorted(store.parts(text=False), key=lambda part: part.checkpoint.step):
-        rows = part.records.select(["group", "task", "mode", "item", "score", "outcome", "response_tokens"]).to_pylist()
+        rows = part.records.select([name for name in COUNTED if name in part.records.column_names]).to_pylist()
         values = values_of(part.checkpoint, of_rows(rows), part.diagnostics)
         if not part.run:
             found.bases[part.base] = values
