@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from triaxis.evaluate import Question, measure, questions
-from triaxis.execute.branching import Part, Saving, parts_of, saving_of
+from triaxis.execute.branching import Part, Saving, by_chance, parts_of, saving_of
 from triaxis.execute.conduct import job_of
 from triaxis.execute.job import Job
 from triaxis.execute.memory import TRYING, memory_told
@@ -119,7 +119,7 @@ def _shared(study: Study, runs: Sequence[Run], parts: Sequence[Part], each: Sequ
     if not parts:
         return Saving(), 0, 0
     ends = {run.id: run.steps[-1] for run in runs}
-    chance = study.evaluation.temperature > 0
+    chance = by_chance(study)
     cost = {run.id: one for run, one in zip(runs, each, strict=True)}
     trained = answered = 0.0
     for part in parts:
