@@ -5,13 +5,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
 from triaxis.analyze import analyze, to_json
-from triaxis.analyze.stopped import cell_gains
+from triaxis.analyze.stopped import Asked, cell_gains
 from triaxis.cli import main
 from triaxis.evaluate.adaptive import mean_scores
 from triaxis.execute.conduct import job_of
@@ -391,6 +392,16 @@ def test_all_but_single_gains_is_inferred_from_the_pilot_alone(simulated):
     methods = [e["method"] for e in mine["effects"] if e.get("method")]
     assert methods and all(m.endswith("on the pilot items (40 of 80 a task)") for m in methods)
     assert sum("adaptive evaluation" in w and "not for all together" in w for w in mine["warnings"]) == 1
+
+
+def test_what_a_judge_scores_was_asked_as_the_detectors_score_decided(simulated):
+    gains = cell_gains(simulated[1])
+    early = next(cell for cell in gains if cell.stopped)
+    path = SimpleNamespace(source=early.source, run=early.run, mode=early.mode, tasks=(early.task,))
+    judged = SimpleNamespace(**{**vars(path), "tasks": (f"{early.task} (judged)",)})
+    steps = sorted({cell.step for cell in gains})
+    told = Asked(gains, {}).stopped([path], steps)
+    assert sum(told) > 0 and Asked(gains, {}).stopped([judged], steps) == told
 
 
 def test_gains_are_of_the_pool_and_survive_a_file(simulated, tmp_path):

@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from retention_cases import Inline, Killed, conducted, contents, study, weights
+from triaxis.axes.model import weight_bytes
 from triaxis.axes.optimization.schedules import rate_factor
+from triaxis.execute import cost
 from triaxis.execute import run as room
 from triaxis.execute.branching import Saving, parts_of, saving_of
-from triaxis.execute.conduct import saved
+from triaxis.execute.conduct import job_of, saved
 from triaxis.execute.engine import Ending, Event
 from triaxis.execute.keeping import Keep
-from triaxis.execute.run import recipe_of
+from triaxis.execute.run import prepare, recipe_of
 from triaxis.records import Store
 
 DECAYS = {"schedule": "wsd", "decay_start": [0.5, 0.9]}
@@ -41,6 +43,11 @@ CASES = {
         "trajectory": {"steps": [1, 2], "keep": ["best", "last"]},
         "evaluation": {"items": 2, "max_new_tokens": 20},
         "selection": {"items": 2},
+    },
+    "adaptive, bfloat16": {
+        "optimization": DECAYS | {"learning_rate": 1e-2, "early_stopping": ["none", "length_stable"]},
+        "model": {"dtype": "bfloat16"},
+        "evaluation": {"items": 16, "max_new_tokens": 20, "adaptive": {"smallest_effect": 0.3}},
     },
     "adapters": {"optimization": DECAYS, "model": {"lora_rank": 2}, "trajectory": {"keep": "last"}},
 }
@@ -115,6 +122,19 @@ def test_a_prefix_is_shared_as_long_as_every_step_is_the_same(optimization, expe
         told = [[rate_factor(r, k) if k < r.steps else None for k in range(8)] for r in recipes]
         assert all(one[: part.end] == told[0][: part.end] for one in told)
         assert len({one[part.end] for one in told}) > 1 or told[0][part.end] is None
+
+
+def test_the_estimate_of_an_adaptive_study_counts_what_is_shared_once(monkeypatch):
+    """The pilots that are asked at least are among what is asked at most; a state is told as it is."""
+    monkeypatch.setattr(cost, "TRAIN_SECONDS", 0.1)
+    made = study(**CASES["adaptive, bfloat16"])
+    told, _ = cost.estimate(made, 1)
+    assert told.saved_generated > 0
+    assert 0 < told.generated_least < told.generated_tokens
+    # One run at a time, and the ends of the two parts that it comes from; each in bfloat16 with a copy in fp32 and two
+    # moments beside the weights.
+    weights = weight_bytes(prepare(job_of(made, made.runs()[0])).model)
+    assert told.state_bytes == pytest.approx(3 * 7 * weights, rel=0.02)
 
 
 def test_seeds_and_data_are_never_shared():

@@ -12,13 +12,17 @@ import pytest
 import torch
 
 from harness_cases import GEN, MC, TASKS, sums, write_lab, write_rows, write_tasks
+from retention_cases import conducted, contents
 from triaxis.axes.data import TrainingExample, check_apart
 from triaxis.axes.model import load_base
 from triaxis.evaluate.measure import measure, questions
+from triaxis.execute.branching import by_chance
 from triaxis.execute.check import checked
 from triaxis.execute.conduct import job_of
+from triaxis.execute.conduct import saved as saving
 from triaxis.execute.cost import estimate
 from triaxis.execute.run import follow
+from triaxis.records import Store
 from triaxis.study import parse_study
 from triaxis.study.evaluation import Evaluation
 from triaxis.tasks import get_task, is_open, read_from
@@ -393,6 +397,26 @@ def test_a_study_asks_them_and_its_runs_are_known_by_them(here):
     moved = job_of(known, run)
     with pytest.raises(TriaxisError, match="has changed since the study was checked"):
         list(follow(replace(moved, read={**moved.read, MC: "lm_eval 0.4.13 000000000000"})))
+
+
+def test_runs_that_share_steps_share_their_answers_unless_these_are_drawn_by_chance(here, tmp_path):
+    """Greedy answers and likelihoods are those of every run that shares the checkpoint, and are told as saved."""
+    stopping = {"early_stopping": ["none", "in_domain"], "smallest_improvement": 0.5}
+    made = parse_study(
+        {
+            **STUDY,
+            "optimization": {**STUDY["optimization"], **stopping},
+            "tasks": {**STUDY["tasks"], "general": [MC, GEN]},
+        }
+        | {"selection": {"items": 2}, "evaluation": {"items": 6, "adaptive": {"smallest_effect": 0.3}}}
+    )
+    conducted(made, tmp_path / "alone", branching=False)
+    conducted(made, tmp_path / "shared")
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
+    with Store.open(tmp_path / "shared", read_only=True) as store:
+        spent = [c for c in store.costs() if c.phase == "saved.evaluate" and c.tokens]
+        assert saving(made, store).checkpoints == len(spent) == 2
+    assert not by_chance(made) and by_chance(made.replace(tasks={"general": [f"{GEN}&temperature=0.7"]}))
 
 
 def test_a_likelihood_costs_what_it_takes(here, monkeypatch):

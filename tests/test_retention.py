@@ -69,7 +69,11 @@ def test_triaxis_evaluate_reads_them_and_comes_to_the_same_records(kept, tmp_pat
     (tmp_path / "tasks.yaml").write_text(yaml.safe_dump({key: SMALL[key] for key in ("tasks", "evaluation")}))
     asking, again = load_asking(tmp_path / "tasks.yaml"), {}
     points = points_of([str(run)], run="again")
-    assert [point.step for point in points] == [2, 6] and points_of([str(run / "best")])[0].run == "best"
+    assert [point.step for point in points] == [2, 6]
+    (best,) = points_of([str(run / "best")])
+    assert best.run == run.name, "the best one is of the run that it is kept of"
+    others = [str(run / f"step-{step:06d}") for step in (2, 6) if step != best.step]
+    assert {p.run for p in points_of([best.model, *others])} == {run.name}
     for point in points:
         for answered in answer(ask_of(asking, {}, point, looked_at(point, ""), "")):
             again |= {(point.step, record.item): record.text for record in answered.portion.records}

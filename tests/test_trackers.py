@@ -222,6 +222,21 @@ def test_what_is_shown_is_sent_again_only_where_it_lacks(finished: tuple[Path, l
     assert in_tensorboard(tmp_path / "anew") == in_tensorboard(out / "trackers" / "tensorboard")
 
 
+def test_runs_that_share_steps_and_end_early_are_shown_like_any_other(tmp_path: Path) -> None:
+    """What two runs share is measured by a job that is no run; one of them ends within it, and is over."""
+    kinds = [name for name in HERE if name != "wandb"]  # one that tells points, and one that tells how a run stands
+    changes = {"steps": 3, "early_stopping": ["none", "in_domain"], "stopping_patience": 1, "smallest_improvement": 1.0}
+    told = STUDY | {"optimization": STUDY["optimization"] | changes, "trajectory": {"steps": [1, 2]}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(told | {"selection": {"items": 2}}))
+    asked = (f"--track={name}" for name in kinds)
+    ran = triaxis("run", tmp_path / "study.yaml", "--out", tmp_path / "out", "--jobs", 1, *asked)
+    assert ran.returncode == 0, ran.stderr
+    assert "ends at step 2" in ran.stderr and "were not done again" in ran.stderr
+    assert "is switched off" not in ran.stderr
+    for name in kinds:
+        near(READ[name](tmp_path / "out" / "trackers" / name), expected(tmp_path / "out"))
+
+
 # -- failures ---------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from triaxis.analyze.coding import coded, numbers
+from triaxis.analyze.judged import SUFFIX
 from triaxis.analyze.paths import Path
 from triaxis.records.columns import ADAPTIVE, BASE
 from triaxis.stats.intervals import Floats
@@ -137,7 +138,8 @@ class Asked:
     def stopped(self, paths: Iterable[Path], steps: Sequence[int]) -> tuple[int, ...]:
         """At each step, how many of the cells behind these paths were stopped early; empty where none is adaptive."""
         early = self._early
-        keys = [(path.source, path.run, task, path.mode) for path in paths for task in path.tasks]
+        # What a judge scores was asked as the detector's score decided.
+        keys = [(p.source, p.run, task.removesuffix(SUFFIX), p.mode) for p in paths for task in p.tasks]
         if not any(key in early for key in keys):
             return ()
         return tuple(sum(step in early.get(key, ()) for key in keys) for step in steps)

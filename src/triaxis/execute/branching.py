@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from triaxis.study import Run
+from triaxis.study import Run, Study
 from triaxis.study.axes import COURSE
+from triaxis.tasks import get_task
 
 SHARED = "shared-"  # before the name of a part
 
@@ -88,6 +89,12 @@ class Saving:
     all_steps: int = 0  # that the runs would train alone
     checkpoints: int = 0  # whose answers are those of another run
     all_checkpoints: int = 0
+
+
+def by_chance(study: Study) -> bool:
+    """Whether any answer is drawn by chance: then those of a checkpoint belong to each run, though they share it."""
+    temperature = study.evaluation.temperature
+    return any(get_task(name).drawn_at(temperature) > 0 for names in study.tasks.values() for name in names)
 
 
 def saving_of(runs: Sequence[Run], parts: Sequence[Part], ends: Mapping[str, int], chance: bool) -> Saving:

@@ -109,7 +109,8 @@ def check_selection(study: Study, items: Mapping[str, Sequence[Item]]) -> list[I
             task = get_task(name)
             if task.own_requests:
                 raise TriaxisError(
-                    f"selection: {name} has no items besides those that are reported; leave it out of it"
+                    f"selection: {name} has no items besides those that are reported; choose by other groups "
+                    "(selection.best, optimization.early_stopping)"
                 )
             if mode not in task.modes:
                 raise TriaxisError(f"selection: {name} has no mode {mode}; add one that it has to evaluation.modes")

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from triaxis.execute.keeping import WEIGHTS
+from triaxis.study.selection import BEST
 from triaxis.types import TriaxisError
 
 _STEP = re.compile(r"(?<![a-z])(?:checkpoint|ckpt|global[-_]?step|step|iteration|iter)[-_=]?([0-9]+)", re.IGNORECASE)
@@ -127,8 +129,14 @@ def _run_of(model: str) -> str:
     path = Path(model)
     if path.is_dir():
         path = path.resolve()
-        return path.parent.name if step_in(path.name) is not None else path.name
+        return _home(path).name if step_in(path.name) is not None else path.name
     return model.partition("@")[0].rpartition("/")[2].replace("lab:", "")
+
+
+def _home(checkpoint: Path) -> Path:
+    """The folder of a checkpoint's run. A study keeps the best one of a run apart, in a folder of its own."""
+    home = checkpoint.parent
+    return home.parent if home.name == BEST and home.parent.parent.name == WEIGHTS else home
 
 
 def _refuse_namesakes(found: Sequence[Point]) -> None:
@@ -136,7 +144,7 @@ def _refuse_namesakes(found: Sequence[Point]) -> None:
     homes: dict[str, set[Path]] = {}
     for point in found:
         if Path(point.model).is_dir() and step_in(_last(point.model)) is not None:
-            homes.setdefault(point.run, set()).add(Path(point.model).resolve().parent)
+            homes.setdefault(point.run, set()).add(_home(Path(point.model).resolve()))
     for name, folders in homes.items():
         if len(folders) > 1:
             raise TriaxisError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from triaxis.execute.branching import Saving, parts_of, saving_of
+from triaxis.execute.branching import Saving, by_chance, parts_of, saving_of
 from triaxis.execute.course import Course
 from triaxis.execute.engine import Engine, Event
 from triaxis.execute.job import Job, Measured
@@ -193,7 +193,7 @@ def saved(study: Study, store: Store, branching: bool = True) -> Saving:
     runs = study.runs()
     parts = parts_of(runs) if branching else []
     ends = {run.id: course_of(study, store, run).end for run in runs}
-    return saving_of(runs, parts, ends, study.evaluation.temperature > 0)
+    return saving_of(runs, parts, ends, by_chance(study))
 
 
 def job_of(study: Study, run: Run, *, base: bool = False) -> Job:

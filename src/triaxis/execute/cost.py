@@ -11,11 +11,11 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from triaxis.evaluate import Question, measure, questions
-from triaxis.execute.branching import Part, Saving, parts_of, saving_of
+from triaxis.execute.branching import Part, Saving, by_chance, parts_of, saving_of
 from triaxis.execute.conduct import job_of
 from triaxis.execute.job import Job
 from triaxis.execute.memory import TRYING, memory_told
-from triaxis.execute.run import Prepared, diagnostic_seconds, prepare, recipe, trained_bytes
+from triaxis.execute.run import Prepared, diagnostic_seconds, prepare, recipe, tensor_bytes, trained_bytes
 from triaxis.study import Run, Study
 from triaxis.types import Level, TriaxisError
 
@@ -94,7 +94,8 @@ def estimate(study: Study, jobs: int, branching: bool = True) -> tuple[Cost, Cos
         + len(bases) * first.questions * BYTES_A_RECORD
         + REPORT_BYTES,
         _summed(each),
-        round(study.evaluation.pilot_share * sum(c.generated_tokens for c in each)) + len(bases) * first.evaluation,
+        round(study.evaluation.pilot_share * (sum(c.generated_tokens for c in each) - answered))
+        + len(bases) * first.evaluation,
         sum(c.weights_bytes for c in each),
         states * speed.state_bytes,
         saving,
@@ -118,7 +119,7 @@ def _shared(study: Study, runs: Sequence[Run], parts: Sequence[Part], each: Sequ
     if not parts:
         return Saving(), 0, 0
     ends = {run.id: run.steps[-1] for run in runs}
-    chance = study.evaluation.temperature > 0
+    chance = by_chance(study)
     cost = {run.id: one for run, one in zip(runs, each, strict=True)}
     trained = answered = 0.0
     for part in parts:
@@ -202,7 +203,7 @@ def _calibrate(job: Job) -> _Speed:
     passes = run.training.recipe.passes
     trained = passes * rows * row / (time.perf_counter() - began)
     weights = trained_bytes(run)
-    state = 3 * weights  # weights and two moments
+    state = tensor_bytes(run.training.state())  # weights, moments, and copies in fp32 of weights in half precision
     batch = int(job.settings["optimization.batch_size"]) * row
     spent = diagnostic_seconds(_few(job), run, batch / trained, DIAGNOSTIC_SECONDS)
     of_token = {name: seconds / batch for name, seconds in spent.items()}

@@ -490,7 +490,7 @@ def _measured(
 
     records = answers(asked, job.evaluation, job.base_scores if point.step else None, ask)
     took = (time.perf_counter() - began, sum(r.response_tokens or 0 for r in records))
-    if not float(job.evaluation["temperature"]) and not any(question.task.own_requests for question in asked):
+    if not any(question.task.drawn_at(float(job.evaluation["temperature"])) for question in asked):
         shared[RECORDS] = records, took
     return Measured(point, tuple(records), {EVALUATE: took, **spent}, found.values)
 

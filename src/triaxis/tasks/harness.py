@@ -74,6 +74,9 @@ class HarnessTask(OpenTask[int]):
 
     # -- its items
 
+    def drawn_at(self, temperature: float) -> float:
+        return self.generation.temperature if self.generation is not None else 0.0
+
     def examples(self, split: Split, seed: int, n: int, levels: Sequence[int] | None = None) -> list[Item]:
         """`n` documents in an order that the seed draws by their content: the first m of n are the same for every n."""
         if split != "eval":

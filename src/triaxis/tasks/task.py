@@ -154,6 +154,10 @@ class Task(ABC, Generic[P]):
         """Strings that end a response to it, once its thoughts are closed, besides those of the evaluation."""
         return ()
 
+    def drawn_at(self, temperature: float) -> float:
+        """The temperature at which its responses are drawn in an evaluation at this one."""
+        return temperature
+
     def given(self, text: str, finished: bool) -> str | None:
         """The final answer that a response gives, in the form in which answers are compared; None where it has none."""
         return None if never_closes(text) else answer_of(text)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from triaxis.execute.conduct import BASE, evaluation_id
+from triaxis.execute.conduct import BASE, complete, evaluation_id
 from triaxis.execute.engine import Event
 from triaxis.integrations.trackers import Destination, Tracked
 from triaxis.integrations.trackers.points import (
@@ -48,7 +48,9 @@ class Following:
 
     def __init__(self, to: Sequence[Destination], study: Study, store: Store, tell: Callable[[str], None]) -> None:
         self.senders = [Sender(destination, tell) for destination in to]
+        self._study, self._store = study, store
         self._runs = known_runs(study) if to else {}
+        self._together: dict[str, dict[str, None]] = {}  # by the job of what runs share, those that it has measured
         self._bases: dict[str, dict[str, float]] = {}  # empty: it failed, and nobody waits for it
         self._held: dict[str, list[tuple[str, Message]]] = {}  # by base, what waits for it
         self._begun: set[str] = set()  # runs that have their step 0
@@ -79,8 +81,10 @@ class Following:
             self._measured(event.job, base, event.value)
         elif base and event.kind in ("done", "failed", "cancelled"):
             self._release(base)
-        elif event.kind in ("done", "failed"):
+        elif event.kind in ("done", "failed") and event.job in self._runs:
             self._of_run(event.job, end(self._runs[event.job][0], event.kind == "failed"))
+        elif event.kind == "done":
+            self._shared_done(event.job)
 
     def _measured(self, job: str, base: str, measured: Measured) -> None:
         point = measured.checkpoint
@@ -93,7 +97,17 @@ class Following:
             self._begun -= {name for name, (_, of) in self._runs.items() if of == base}
             self._release(base)
         else:
-            self._of_run(job, log(Sent(self._runs[job][0], point.step, values)))
+            run = measured.run or job
+            if run != job:
+                self._together.setdefault(job, {})[run] = None
+            self._of_run(run, log(Sent(self._runs[run][0], point.step, values)))
+
+    def _shared_done(self, job: str) -> None:
+        """What runs share is trained: those that lack nothing more, since they ended within it, are over."""
+        there = {run.id: run for run in self._study.runs()}
+        for run in self._together.pop(job, {}):
+            if complete(self._study, self._store, there[run]):
+                self._of_run(run, end(self._runs[run][0], False))
 
     def _of_run(self, job: str, message: Message) -> None:
         """Send it after the run's base, or keep it until that is measured."""
