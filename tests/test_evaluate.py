@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from safetensors.torch import load_file, save_file
 
 from triaxis.axes.model import ModelSettings, fingerprint_saved, load_base, load_saved
 from triaxis.cli import main
-from triaxis.cli.runs_told import told_runs
+from triaxis.cli.runs_told import runs_of_studies, told_runs
 from triaxis.evaluate.likelihood import log_likelihoods
 from triaxis.evaluate.measure import measure, questions
 from triaxis.evaluate.samples import task_scores
-from triaxis.execute.checkpoints import points_of, step_in
+from triaxis.execute.checkpoints import Point, points_of, step_in
 from triaxis.execute.conduct import job_of
 from triaxis.execute.run import prepare
 from triaxis.records import Store, records_digest
@@ -695,3 +696,26 @@ def test_scores_of_several_samples():
     assert (told.items, told.samples, told.score) == (2, 4, pytest.approx((0.5 + 0.25) / 2))
     assert told.pass_at == {1: pytest.approx(0.375), 2: pytest.approx((5 / 6 + 1 / 2) / 2), 4: 1.0}
     assert told.majority == pytest.approx((1 / 2 + 1 / 3) / 2)
+
+
+def test_a_study_tells_of_the_runs_whose_weights_it_keeps(tmp_path):
+    """Two conditions of a study would else pass for one that was run twice."""
+    rate, base = "optimization.learning_rate", "model.base"
+    with Store.create(tmp_path / "out", "", {}, []) as store:
+        store.add_runs((f"run-{r}", 3, "s", {rate: r}, {rate: r, base: "lab:weak"}) for r in (1e-3, 3e-3))
+    folders = [tmp_path / "out" / "weights" / f"run-{r}" / "best" / "step-000004" for r in (1e-3, 3e-3)]
+    points = [Point(str(folder), folder.parents[1].name, 4) for folder in folders]
+    notes: list[str] = []
+    names = [point.run for point in points]
+    told = told_runs(names, [], None, None, "", notes.append, runs_of_studies(points))
+    assert [(run.levels[rate], run.seed, run.base) for run in told.values()] == [
+        (1e-3, 3, "lab:weak"),
+        (3e-3, 3, "lab:weak"),
+    ]
+    assert not notes
+    renamed = runs_of_studies([replace(points[0], run="mine")])
+    assert renamed["mine"].levels[rate] == 1e-3
+    with pytest.raises(TriaxisError, match=r"the study that trained it: model\.base of run run-0\.001 is lab:weak"):
+        told_runs(names, [], None, None, "lab:strong", notes.append, runs_of_studies(points))
+    told_runs(["a", "b"], [], None, None, "lab:weak", notes.append)
+    assert len(notes) == 1 and notes[0].startswith("a, b: nothing tells them apart")

@@ -381,7 +381,7 @@ def test_a_study_goes_on_when_its_judge_is_down_and_is_judged_by_the_same_comman
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "records").rglob("*.parquet")}
     with serving() as server:
         up = run(server.url)
-    assert up.returncode == 0 and "requests" in up.stderr and "safety, judged" in up.stdout, up.stderr
+    assert up.returncode == 0 and "requests" in up.stderr and "safety (judged)" in up.stdout, up.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before and len(before) == 2
     found = json.loads((tmp_path / "out" / "analysis.json").read_text())
     assert {f["quantity"] for f in found["findings"] if f["question"] == "judge"} == {

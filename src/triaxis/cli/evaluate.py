@@ -40,7 +40,7 @@ def evaluate(
 ) -> None:
     """Score checkpoints of finished runs: the same records as a study's, for `triaxis analyze DIR`."""
     from triaxis.cli.evaluated import print_scores, scores_of
-    from triaxis.cli.runs_told import told_runs
+    from triaxis.cli.runs_told import runs_of_studies, told_runs
     from triaxis.execute.checkpoints import points_of
     from triaxis.execute.evaluation import check_folder_of
     from triaxis.study.asking import load_asking
@@ -48,7 +48,8 @@ def evaluate(
 
     asking = load_asking(tasks)
     points = points_of(checkpoints, run)
-    told = told_runs([point.run for point in points], levels or [], seed, runs, base or "", _note)
+    names = [point.run for point in points]
+    told = told_runs(names, levels or [], seed, runs, base or "", _note, runs_of_studies(points))
     _check_asking(asking, tasks)
     read = {name: about for names in asking.tasks.values() for name in names if (about := read_from(name))}
     check_folder_of(out, asking, read)

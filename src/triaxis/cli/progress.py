@@ -109,8 +109,11 @@ class Progress(Counted):
         super().heard(event)
 
     def to_do(self) -> str:
+        from triaxis.report.words import count
+
         left = self.total - self.measured
-        return f"{self.runs} runs, {left} checkpoints to measure" if left else ""
+        told = f"{count(self.runs, 'run')}, {count(left, 'checkpoint')} to measure"
+        return told if left else ""
 
     def counts(self, event: Event) -> bool:
         return bool(event.value.checkpoint.step > 0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from triaxis.types import AXES, Level, TriaxisError
 
 if TYPE_CHECKING:
+    from triaxis.execute.checkpoints import Point
     from triaxis.execute.evaluation import RunTold
     from triaxis.records import Store
 
@@ -23,8 +24,12 @@ def told_runs(
     csv: Path | None,
     base: str,
     note: Callable[[str], None],
+    of_studies: Mapping[str, RunTold] | None = None,
 ) -> dict[str, RunTold]:
-    """Each run with its seed, its factors and its base. Raises TriaxisError where two places say different things."""
+    """Each run with its seed, its factors and its base. Raises TriaxisError where two places say different things.
+
+    `of_studies` are runs that the studies which trained them tell of, as far as nothing else is told.
+    """
     from triaxis.execute.evaluation import RunTold
 
     by_option = dict(_factor(words) for words in given)
@@ -33,19 +38,50 @@ def told_runs(
     if csv is not None and (given or seed is not None):
         raise TriaxisError("evaluate: give --runs, or --set and --seed, and not both")
     rows, seeds = _rows(csv, names, note) if csv is not None else ({}, {})
-    told = {}
+    told: dict[str, RunTold] = {}
     for name in dict.fromkeys(names):
-        levels = dict(rows.get(name, by_option))
+        known = (of_studies or {}).get(name, RunTold(name))
+        levels = {**known.levels, **rows.get(name, by_option)}
         theirs = str(levels.get(BASE, base))
         if base and theirs != base:
-            where = csv if csv is not None else "--set"
+            said = name in rows or BASE in by_option
+            where = (csv if csv is not None else "--set") if said else "the study that trained it"
             raise TriaxisError(
                 f"{where}: {BASE} of run {name} is {theirs}, and --base is {base}; leave one of them out"
             )
         if theirs:
             levels[BASE] = theirs
-        told[name] = RunTold(name, seeds.get(name, seed), levels, theirs)
+        asked = seeds.get(name, seed)
+        told[name] = RunTold(name, known.seed if asked is None else asked, levels, theirs)
+    alike = [name for name, run in told.items() if run.seed is None and not run.levels.keys() - {BASE}]
+    if len(alike) > 1:
+        some = ", ".join(alike[:3]) + (f" and {len(alike) - 3:,} more" if len(alike) > 3 else "")
+        note(f"{some}: nothing tells them apart, so they count as one condition run again: give --runs, or --set a run")
     return told
+
+
+def runs_of_studies(points: Sequence[Point]) -> dict[str, RunTold]:
+    """What studies tell of the runs whose weights they keep, under OUT/weights/RUN: factors, seed and base.
+
+    A run whose checkpoints lie elsewhere is left out.
+    """
+    from triaxis.execute.evaluation import RunTold
+    from triaxis.records import Store
+
+    kept: dict[Path, dict[str, str]] = {}  # by a study's folder, its runs and what they are called here
+    for point in points:
+        for folder in Path(point.model).absolute().parents:
+            if folder.parent.name == "weights" and (folder.parent.parent / "study.db").is_file():
+                kept.setdefault(folder.parent.parent, {})[folder.name] = point.run
+    found = {}
+    for home, names in kept.items():
+        with Store.open(home, read_only=True) as store:
+            for run in store.status():
+                if run.run in names:
+                    base = str(run.settings.get(BASE, ""))
+                    levels = {**run.levels, **({BASE: base} if base else {})}
+                    found[names[run.run]] = RunTold(names[run.run], run.seed, levels, base)
+    return found
 
 
 def make_known(told: Mapping[str, RunTold], store: Store) -> None:

@@ -21,7 +21,16 @@ from triaxis.report.digest import (
     n_runs,
 )
 from triaxis.report.names import conditions, naming
-from triaxis.types import OF_REFUSALS, UNDECIDED, Analysis, Effect, GroupSummary, Interval, NotEstimable
+from triaxis.types import (
+    JUDGED_GROUPS,
+    OF_REFUSALS,
+    UNDECIDED,
+    Analysis,
+    Effect,
+    GroupSummary,
+    Interval,
+    NotEstimable,
+)
 
 CUT = 0.1  # share of a condition's responses cut off from which on its score is told with it
 SEVERAL = 4  # changes from which on the largest of them is a selected one
@@ -156,7 +165,8 @@ def _effects(analysis: Analysis, groups: Sequence[str]) -> str:
     rows = [row for row in effect_rows(analysis.effects) if row.group in groups and row.mode == mode]
     at_last = [row for row in rows if row.estimand == "gain"]
     ranked = clearest_first(at_last) or clearest_first(rows)
-    where = "out of domain" if set(groups) <= set(OUT_OF_DOMAIN) else f"in {_listed(groups)}"
+    own = [group for group in groups if group not in JUDGED_GROUPS.values()]  # the others are the same responses
+    where = "out of domain" if set(own) <= set(OUT_OF_DOMAIN) else f"({_listed(own)})"
     if not rows:
         return f"No effect was asked for {where}."
     if not ranked:
@@ -231,7 +241,8 @@ def _length(analysis: Analysis, groups: Sequence[str]) -> str:
     cut = [t.truncated[-1] for t in held if t.truncated and t.truncated[-1] is not None]
     if not ends:
         return "Response length was not recorded."
-    where = "out of domain" if set(groups) <= set(OUT_OF_DOMAIN) else f"in {_listed(groups)}"
+    own = [group for group in groups if group not in JUDGED_GROUPS.values()]  # the others are the same responses
+    where = "out of domain" if set(own) <= set(OUT_OF_DOMAIN) else f"({_listed(own)})"
     before = f" (base: {_span(starts)})" if starts else ""
     text = f"Responses {where} are {_span(ends)} tokens long at the last checkpoint{before}"
     if not cut:

@@ -14,8 +14,8 @@ GROUP_WORDS = {
     "near_ood": "near OOD",
     "far_ood": "far OOD",
     "over_refusal": "look-alikes",  # whose score is the share that is answered
-    "safety_judged": "safety, judged",
-    "over_refusal_judged": "look-alikes, judged",
+    "safety_judged": "safety (judged)",
+    "over_refusal_judged": "look-alikes (judged)",
 }
 ESTIMAND_WORDS = {
     "gain": "gain at the last checkpoint",

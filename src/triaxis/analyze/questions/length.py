@@ -181,5 +181,5 @@ def _dip(first: Path, runs: Sequence[Path], noises: Noises) -> Dip | NotEstimabl
         return None
     dip = condition_trajectory(runs, noises.of(first)).dip
     if isinstance(dip, Dip) and dip.probability <= DIPPED:
-        return NotEstimable(f"no dip: its probability is {dip.probability:.2f}")
+        return NotEstimable(f"no dip: its probability is at most {DIPPED:g}")
     return dip
