@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triaxis.cli.folder import opened, study_of, table_of, title_of
+from triaxis.cli.folder import opened, study_of, table_of, title_of, with_answers_seen
 from triaxis.types import TriaxisError
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ def _inferred(
     from triaxis.report import print_analysis
 
     analysis = infer(table, study=study, seed=seed, claims=claims)
+    if store is not None:
+        analysis = with_answers_seen(analysis, store, study)
     if report is not None:
         from triaxis.cli.output import write_report
 

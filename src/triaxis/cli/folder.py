@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from triaxis.types import TriaxisError
 if TYPE_CHECKING:
     from triaxis.records import Store, Table
     from triaxis.study import Study
+    from triaxis.types import Analysis
 
 
 EVALUATED = "evaluated"  # what `triaxis evaluate` keeps instead of a study (execute/evaluation.py)
@@ -65,6 +67,15 @@ def table_of(store: Store, study: Study | None) -> Table:
     if not any(status.steps for status in store.status() if status.run in runs):
         raise TriaxisError(f"{store.path}: no run of this study is measured yet; run it, or wait for a checkpoint")
     return store.table(text=False, runs=runs)
+
+
+def with_answers_seen(analysis: Analysis, store: Store, study: Study | None) -> Analysis:
+    """The analysis with a warning where runs end with one answer to everything, which the table, without texts, can't
+    show."""
+    from triaxis.records.one_answer import in_words, one_answers
+
+    runs = None if study is None else {run.id for run in study.runs()}
+    return replace(analysis, warnings=(*analysis.warnings, *in_words(*one_answers(store, runs))))
 
 
 def opened(folder: Path) -> Store:

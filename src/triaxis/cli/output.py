@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def write_outputs(study: Study, store: Store, console: Console, *, seconds: float) -> None:
     """Infer, write `report.html` and `analysis.json` into the study's folder, print the summary."""
     from triaxis.analyze import analyze, to_json
-    from triaxis.cli.folder import table_of
+    from triaxis.cli.folder import table_of, with_answers_seen
     from triaxis.report import print_analysis
 
     table = table_of(store, study)
-    analysis = analyze(table, study=study)
+    analysis = with_answers_seen(analyze(table, study=study), store, study)
     report = store.path / "report.html"
     write_report(analysis, report, title=study.name, store=store, table=table)
     document = json.dumps(to_json(analysis, diagnostics_of(store, study)), indent=1, allow_nan=False)

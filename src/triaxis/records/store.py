@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,8 @@ from triaxis.records.table import Table
 from triaxis.types import Checkpoint, Judged, Level, NotEstimable, Reading, Record
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from triaxis.records.joined import Part
 
 State = Literal["waiting", "running", "done", "failed"]
@@ -419,6 +421,19 @@ class Store:
     def parts(self, *, text: bool = True) -> list[Part]:
         """The records of each checkpoint that is measured and whole, apart: also where no table can be made of them."""
         return self._read(None, text)[1]
+
+    def last_records(self, runs: Collection[str] | None = None) -> Iterator[tuple[str, int, pa.Table]]:
+        """Each run (of these) with its last whole checkpoint and that one's records, texts included, one after the
+        other. What is damaged is told where the table is read."""
+        for status in self.status():
+            if not status.steps or (runs is not None and status.run not in runs):
+                continue
+            key = (status.run, max(status.steps))
+            for file, size, sha256 in self._rows(
+                "SELECT file, bytes, sha256 FROM checkpoints WHERE run = ? AND step = ?", key
+            ):
+                with contextlib.suppress(DamagedPart):
+                    yield *key, read_part(self.path / "records" / file, size, sha256, text=True)
 
     def base_scores(self, base: str) -> dict[tuple[str, str], dict[str, float]]:
         """A base's score on each item, averaged over samples, by task and mode; empty where it isn't measured."""
