@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from triaxis.evaluate.backends import open_backend
 from triaxis.evaluate.behaviours import Ngrams
 from triaxis.evaluate.generate import Response
 from triaxis.evaluate.likelihood import Pair, scored
-from triaxis.evaluate.measure import LIKELIHOOD, How, Question, opened_thought
+from triaxis.evaluate.measure import LIKELIHOOD, How, Question, opened_thought, record_of, stream, unknown_token
 from triaxis.evaluate.stops import Stops
 from triaxis.tasks.harness import HarnessTask, written
 from triaxis.tasks.verify import THINK, THINK_END
@@ -111,10 +110,8 @@ def _sizes(pair: Pair) -> tuple[int, int]:
 
 
 def _check(example: Item, parts: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse what can't be asked. A byte-level tokenizer can write anything: its unknown token is another one too."""
-    unknown = tokenizer.unk_token_id
-    if unknown in (tokenizer.eos_token_id, tokenizer.bos_token_id):
-        unknown = None
+    """Refuse what can't be asked."""
+    unknown = unknown_token(tokenizer)
     if unknown is not None and any(unknown in part for part in parts):
         raise TriaxisError(f"{example.id}: asks with a word that the base's tokenizer doesn't know")
     if not all(parts):
@@ -162,7 +159,7 @@ def _compared(
         text = written(answers)
         right = _task(question).right(question.example)
         log_probability = None if right is None else answers[right][0]
-        records.append(_record(question, run, step, text, True, None, how, log_probability=log_probability))
+        records.append(record_of(question, run, step, text, True, None, how, log_probability=log_probability))
     return records
 
 
@@ -184,14 +181,14 @@ def _generated(
         [q.prompt for q in asked],
         max_new_tokens=[q.max_new_tokens for q in asked],
         temperature=temperature,
-        seeds=[_stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if temperature > 0 else None,
+        seeds=[stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if temperature > 0 else None,
         stops=stops if stops.any else None,
     )
     records = []
     for question, response in zip(asked, responses, strict=True):
         text, tokens, finished = _kept(question, response, tokenizer)
         copied = None if traces is None else traces.share(text)
-        records.append(_record(question, run, step, text, finished, tokens, how, copied=copied))
+        records.append(record_of(question, run, step, text, finished, tokens, how, copied=copied))
     return records
 
 
@@ -229,30 +226,3 @@ def _text(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
             parts += [tokenizer.decode(tokens[begun:i], skip_special_tokens=True), tags[token]]
             begun = i + 1
     return "".join([*parts, tokenizer.decode(tokens[begun:], skip_special_tokens=True)])
-
-
-def _record(
-    question: Question, run: str, step: int, text: str, finished: bool, tokens: int | None, how: How, **more: Any
-) -> Record:
-    outcome, score = question.task.verdict(question.example, text, finished)
-    return Record(
-        run=run,
-        step=step,
-        task=question.example.task,
-        group=question.group,
-        mode=question.mode,
-        item=question.example.id,
-        sample=question.sample,
-        outcome=outcome,
-        score=score,
-        response_tokens=tokens,
-        thought=THINK in text,
-        finished=finished,
-        text=text,
-        **how._asdict(),
-        **more,
-    )
-
-
-def _stream(*key: object) -> int:
-    return int.from_bytes(hashlib.sha256("/".join(map(str, key)).encode()).digest()[:8], "big")

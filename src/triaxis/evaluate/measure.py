@@ -211,7 +211,7 @@ def _sampled(
     traces: Ngrams | None,
 ) -> list[Record]:
     sampling = bool(how.temperature)
-    seeds = [_stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if sampling else None
+    seeds = [stream(run, step, q.example.id, q.mode, q.sample) for q in asked] if sampling else None
     stops = Stops(tokenizer, [q.stops for q in asked], [never_closes(q.prefilled) for q in asked])
     eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     backend = open_backend(how.backend, model, eos=eos, pad=pad, batch_size=how.batch_size)
@@ -229,25 +229,17 @@ def _sampled(
     for question, response, answer in zip(asked, responses, texts, strict=True):
         text = f"{question.prefilled} {answer}".strip()
         task = question.task
-        outcome = task.outcome(question.example, text, response.finished)
         records.append(
-            Record(
-                run=run,
-                step=step,
-                task=question.example.task,
-                group=question.group,
-                mode=question.mode,
-                item=question.example.id,
-                sample=question.sample,
-                outcome=outcome,
-                score=task.score(outcome),
-                response_tokens=len(response.tokens),
-                thought=THINK in text,
-                finished=response.finished,
-                text=text,
+            record_of(
+                question,
+                run,
+                step,
+                text,
+                response.finished,
+                len(response.tokens),
+                how,
                 copied=None if traces is None else traces.share(answer),
                 verified_steps=task.verified_steps(question.example, text),
-                **how._asdict(),
             )
         )
     return records
@@ -267,30 +259,44 @@ def _chosen(
     how = how._replace(backend=LIKELIHOOD, temperature=None)
     records = []
     for question in asked:
-        example, task = question.example, question.task
         likelihoods = [next(told) for _ in question.choices]
         text = written(likelihoods, [len(choice) for choice in question.choices])
-        outcome = task.outcome(example, text, True)
-        records.append(
-            Record(
-                run=run,
-                step=step,
-                task=example.task,
-                group=question.group,
-                mode=question.mode,
-                item=example.id,
-                sample=question.sample,
-                outcome=outcome,
-                score=task.score(outcome),
-                response_tokens=None,
-                thought=False,
-                finished=True,
-                text=text,
-                log_probability=likelihoods[LETTERS.index(example.answer)],
-                **how._asdict(),
-            )
-        )
+        known = likelihoods[LETTERS.index(question.example.answer)]
+        records.append(record_of(question, run, step, text, True, None, how, log_probability=known))
     return records
+
+
+def record_of(
+    question: Question, run: str, step: int, text: str, finished: bool, tokens: int | None, how: How, **more: Any
+) -> Record:
+    """The record of a response, judged by its question's task; `tokens` is None where nothing was generated."""
+    outcome, score = question.task.verdict(question.example, text, finished)
+    return Record(
+        run=run,
+        step=step,
+        task=question.example.task,
+        group=question.group,
+        mode=question.mode,
+        item=question.example.id,
+        sample=question.sample,
+        outcome=outcome,
+        score=score,
+        response_tokens=tokens,
+        thought=THINK in text,
+        finished=finished,
+        text=text,
+        **how._asdict(),
+        **more,
+    )
+
+
+def unknown_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The token that stands for words which a tokenizer doesn't know; None where it can write everything.
+
+    The unknown token of byte-level tokenizers is their end or their beginning.
+    """
+    unknown: int | None = tokenizer.unk_token_id
+    return None if unknown in (tokenizer.eos_token_id, tokenizer.bos_token_id) else unknown
 
 
 def opened_thought(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -321,5 +327,6 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return ids
 
 
-def _stream(*key: object) -> int:
-    return int.from_bytes(hashlib.sha256("/".join(map(str, key)).encode()).digest()[:8], "big")
+def stream(*key: object) -> int:
+    """The seed of what belongs to a key alone."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, key)).encode("utf-8", "replace")).digest()[:8], "big")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import math
 import re
@@ -18,7 +17,7 @@ from triaxis.axes.data.recipes.lab import lab_item
 from triaxis.axes.data.text import response_of
 from triaxis.axes.model import fingerprint, load_base
 from triaxis.evaluate.generate import generate
-from triaxis.evaluate.measure import AUTO_LENGTH, opened_thought
+from triaxis.evaluate.measure import AUTO_LENGTH, opened_thought, stream
 from triaxis.tasks import Task, get_task
 from triaxis.tasks.checker import AnswerChecker
 from triaxis.tasks.stated import final_answer, reply_of
@@ -101,7 +100,7 @@ def draw(
         if reason := _why_unjudged(example):
             unjudged[reason] += 1
             continue
-        entry = (-_stream("row", seed, example.id), read, replace(example, fields={}))
+        entry = (-stream("row", seed, example.id), read, replace(example, fields={}))
         if len(kept) < n:
             heapq.heappush(kept, entry)
         elif entry[0] > kept[0][0]:
@@ -159,7 +158,7 @@ def _answered(
     for start in range(0, len(asked), step):
         rows = asked[start : start + step]
         each = [row for row in rows for _ in range(how.samples)]
-        seeds = [_stream("sample", how.seed, row.id, sample) for row in rows for sample in range(how.samples)]
+        seeds = [stream("sample", how.seed, row.id, sample) for row in rows for sample in range(how.samples)]
         yield rows, model.sample(each, seeds, how.temperature, limit)
 
 
@@ -213,10 +212,6 @@ def _why_unjudged(row: Example) -> str:
     if not (row.reference or "").strip() and _own_item(row) is None:
         return "no reference answer"
     return ""
-
-
-def _stream(*key: object) -> int:
-    return int.from_bytes(hashlib.sha256("/".join(map(str, key)).encode("utf-8", "replace")).digest()[:8], "big")
 
 
 # -- the model --------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from triaxis.axes.optimization.diagnostics import (
 from triaxis.axes.optimization.led import Led
 from triaxis.evaluate import Ngrams, Question, measure, questions
 from triaxis.evaluate.adaptive import answers
+from triaxis.evaluate.measure import unknown_token
 from triaxis.execute.course import Course, accounted, horizon, stops_of
 from triaxis.execute.job import ENDED, STATE, Job, Measured
 from triaxis.execute.keeping import NoRoom
@@ -357,7 +358,7 @@ def render(example: TrainingExample, tokenizer: PreTrainedTokenizerBase) -> Row:
             f"training row {example.id}: the chat template puts no end token after the response; it ends in {after!r}, "
             f"and the end token is {tokenizer.eos_token}: give another template (model.chat_template)"
         )
-    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in whole:
+    if (unknown := unknown_token(tokenizer)) is not None and unknown in whole:
         raise TriaxisError(f"training row {example.id}: holds a word that the base's tokenizer doesn't know")
     completion = completion[: len(completion) - completion[::-1].index(end)]
     _check_kept(example, completion, tokenizer)
@@ -431,9 +432,7 @@ def check_questions(
     asked: Sequence[Question], evaluation: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, context: int
 ) -> None:
     """Raise TriaxisError for a word that the tokenizer doesn't know, and where a prompt and its answer don't fit."""
-    unknown = tokenizer.unk_token_id
-    if unknown in (tokenizer.eos_token_id, tokenizer.bos_token_id):
-        unknown = None  # byte-level: every text can be written
+    unknown = unknown_token(tokenizer)
     for question in asked:
         if unknown is not None and unknown in (*question.prompt, *(t for c in question.choices for t in c)):
             raise TriaxisError(f"{question.example.id}: asks with a word that the base's tokenizer doesn't know")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from transformers import PreTrainedModel
+
 from triaxis.evaluate.generate import Response
 from triaxis.evaluate.stops import Stops
 
@@ -34,6 +36,13 @@ class Backend(Protocol):
         stops: Stops | None = None,
     ) -> list[Response]:
         """A response to each prompt. Raises ValueError where a temperature comes without a seed for each."""
+
+
+class OfModel:
+    """What every backend holds: the model that answers, its end and padding tokens, how many rows share a batch."""
+
+    def __init__(self, model: PreTrainedModel, *, eos: int, pad: int, batch_size: int) -> None:
+        self.model, self.eos, self.pad, self.batch_size = model, eos, pad, batch_size
 
 
 def check_seeds(prompts: Sequence[Sequence[int]], temperature: float, seeds: Sequence[int] | None) -> None:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
-from transformers import PreTrainedModel
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 from transformers.generation.continuous_batching.cb_logits_processors import (
     ContinuousBatchingLogitsProcessor,
@@ -16,7 +15,7 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
 )
 from transformers.generation.logits_process import LogitsProcessorList
 
-from triaxis.evaluate.backends.backend import check_seeds, response_of, settled
+from triaxis.evaluate.backends.backend import OfModel, check_seeds, response_of, settled
 from triaxis.evaluate.backends.generating import drawn, greedy, own_choices
 from triaxis.evaluate.generate import Response, uniforms
 from triaxis.evaluate.stops import Stops
@@ -26,13 +25,10 @@ PAGE = 32  # tokens of a page of its cache; a page is the least that a row takes
 LOGGER = "ContinuousBatchingLogger"
 
 
-class Continuous:
+class Continuous(OfModel):
     """transformers' continuous batching. Stop strings are cut off afterwards: it can't end a row by its text."""
 
     name = "continuous"
-
-    def __init__(self, model: PreTrainedModel, *, eos: int, pad: int, batch_size: int) -> None:
-        self.model, self.eos, self.pad, self.batch_size = model, eos, pad, batch_size
 
     @torch.inference_mode()
     def answer(

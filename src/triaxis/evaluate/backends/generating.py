@@ -9,18 +9,15 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 
-from triaxis.evaluate.backends.backend import check_seeds, response_of, settled
+from triaxis.evaluate.backends.backend import OfModel, check_seeds, response_of, settled
 from triaxis.evaluate.generate import Response, batches, uniforms
 from triaxis.evaluate.stops import Stops
 
 
-class Generating:
+class Generating(OfModel):
     """`model.generate()` a batch at a time. A row that has ended is computed on until its batch has."""
 
     name = "transformers"
-
-    def __init__(self, model: PreTrainedModel, *, eos: int, pad: int, batch_size: int) -> None:
-        self.model, self.eos, self.pad, self.batch_size = model, eos, pad, batch_size
 
     @torch.inference_mode()
     def answer(

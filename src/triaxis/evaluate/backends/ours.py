@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
+from triaxis.evaluate.backends.backend import OfModel
 from triaxis.evaluate.generate import Response, generate
 from triaxis.evaluate.stops import Stops
 
 
-class Ours:
+class Ours(OfModel):
     """Our decoder: buffers where every layer attends in full through torch's attention, else the model's own cache."""
 
     name = "ours"
-
-    def __init__(self, model: PreTrainedModel, *, eos: int, pad: int, batch_size: int) -> None:
-        self.model, self.eos, self.pad, self.batch_size = model, eos, pad, batch_size
 
     def answer(
         self,

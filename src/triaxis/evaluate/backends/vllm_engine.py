@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from triaxis.axes.model import save_weights
-from triaxis.evaluate.backends.backend import check_seeds, response_of, settled
+from triaxis.evaluate.backends.backend import OfModel, check_seeds, response_of, settled
 from triaxis.evaluate.generate import Response
 from triaxis.evaluate.stops import Stops
 from triaxis.types import TriaxisError
@@ -32,7 +32,7 @@ def lacking() -> str:
     return ""
 
 
-class VLLM:
+class VLLM(OfModel):
     """vLLM's engine, asleep between checkpoints. Raises TriaxisError where it can't be had.
 
     A response is drawn from vLLM's own stream of its seed, so that it is another than that of the other backends. Stop
@@ -44,7 +44,7 @@ class VLLM:
     def __init__(self, model: PreTrainedModel, *, eos: int, pad: int, batch_size: int) -> None:
         if problem := lacking():
             raise TriaxisError(f"evaluation.backend: {problem}")
-        self.model, self.eos, self.batch_size = model, eos, batch_size
+        super().__init__(model, eos=eos, pad=pad, batch_size=batch_size)
 
     def answer(
         self,
