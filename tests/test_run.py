@@ -183,3 +183,15 @@ def limited_files(size):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_rows_of_a_byte_level_tokenizer_are_not_refused_for_their_end_token():
+    """Its unknown token is its end token, which every row holds: nothing is unknown to it."""
+    from triaxis.axes.data import TrainingExample
+    from triaxis.axes.model.lab import lab_tokenizer
+    from triaxis.execute.run import render
+
+    tokenizer = lab_tokenizer()
+    tokenizer.unk_token = tokenizer.eos_token
+    row = render(TrainingExample("r", "chain 3 + 4 ?", "A 7", False), tokenizer)
+    assert row.tokens[-1] == tokenizer.eos_token_id
